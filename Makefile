@@ -9,6 +9,7 @@
 # make bench  speed, CPU and memory beside a hand-written script: make bench ARGS=--full
 # make stages CPU of each stage of a row's way
 # make shape  the shape of the code in figures
+# make screenshots  the pictures in docs/images anew (needs tmux and chromium)
 # make docs   what the documentation shows of the program: printed output, and the man page
 # make audit  are there advisories about the pinned versions? (pip-audit; needs the network)
 # make lint   ruff and mypy
@@ -34,7 +35,8 @@ NPM = $(shell command -v npm > /dev/null || echo npm)
 AXE := axe-core@4.14.1
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo quick test chaos hostile fuzz-rosters fuzz-formats bench stages shape docs audit lint format release-check release ci-packages clean
+.PHONY: demo quick test chaos hostile fuzz-rosters fuzz-formats bench stages shape screenshots docs audit lint format \
+    release-check release ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
@@ -66,10 +68,14 @@ bench: $(VENV)/everything
 stages: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.stages $(ARGS)
 
+screenshots: $(VENV)/everything
+	$(VENV)/bin/python -m tests.screenshots
+
 shape: $(VENV)/everything
 	$(VENV)/bin/python -m tests.benchmarks.shape $(ARGS)
 
 docs: $(VENV)/everything
+	$(VENV)/bin/python -m tests.unit.man_page
 	$(VENV)/bin/python -m tests.documents
 
 # In a virtual environment of its own: what it needs is none of what is audited.

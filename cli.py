@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import takewhile
 from typing import NoReturn
 
@@ -52,6 +51,7 @@ COMMANDS = {
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
     "demo": ("demo:demo", "Run a complete import against the sandbox."),
+    "completion": ("completion:completion", "Print the line that switches on completion in a shell."),
     "doctor": ("doctor:doctor", "Check settings, connections and credentials."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""
@@ -68,14 +68,18 @@ class Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"worker.commands.{module}"), name)
+        if ctx.resilient_parsing:  # as at a Tab
+            from worker.commands.completion import complete
+
+            complete(command)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # click itself suggests only commands that are loaded.
-        if args[0] not in COMMANDS and (close := get_close_matches(args[0], COMMANDS)):
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, close))}?")
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            # click itself suggests only commands that are loaded.
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -103,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     terminal.leave_no_core()
     terminal.prepare()
     foreign_variables.drop(os.environ)
+    if os.environ.get("_SIPROSTER_COMPLETE", "").endswith("_complete"):
+        terminal.be_silent()
     code = terminal.flushed(_run(arguments))
     gc.freeze()  # at its end the interpreter would search every loaded module, for a tenth of a second
     sys.exit(code)
@@ -160,6 +166,9 @@ def _shown(error: Exception) -> Failure:
             return _wrong_usage(error)
         case SiprosterError():
             failure = Failure(error.kind, error.message, error.hint, error.exit_code)
+        case MemoryError():
+            hint = "close other programs, or split the roster into smaller files"
+            failure = Failure("no_memory", "there is not enough memory", hint, 1)
         case _:
             hint = "No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:"
             message = "unexpected error: this is a bug in siproster"
@@ -171,14 +180,19 @@ def _shown(error: Exception) -> Failure:
 
 
 def _wrong_usage(error: click.ClickException) -> Failure:
-    """Print click's message about wrong usage, which repeats what was typed."""
+    """Print click's message about wrong usage, which repeats what was typed, and what was probably meant."""
+    from worker.commands import suggestions  # needed by nobody else
+
+    hint = suggestions.hint(error)
+    if hint and isinstance(error, click.NoSuchOption):  # without names that only look alike
+        error = click.UsageError(error.message, error.ctx)
     shown = io.StringIO()
     error.show(shown)
-    for line in shown.getvalue().rstrip().split("\n"):
+    for line in (*shown.getvalue().rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
         echo(line)
     context = getattr(error, "ctx", None)
-    hint = f"{context.command_path} --help" if context else "siproster --help"
-    return Failure("usage", visible(error.format_message()), hint, 6)
+    usage = f"{context.command_path} --help" if context else "siproster --help"
+    return Failure("usage", visible(error.format_message()), hint or usage, 6)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect
 
 from tests.servers import missing
 
 AXE = Path(__file__).parents[2] / ".venv/npm/node_modules/axe-core/axe.min.js"
 """Fetched by `make .venv/everything`."""
+
+expect.set_options(timeout=30_000)  # programs start slowly on a busy machine
 
 SCHEMES: tuple[Any, ...] = ("light", "dark")
 
@@ -42,8 +44,9 @@ class Tab:
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         """Open it. ``options``: those of Playwright's ``new_context``, such as viewport."""
-        self.context = browser.new_context(**options)
-        self.context.set_default_timeout(15_000)
+        # Colours are measured, so they must not be on their way.
+        self.context = browser.new_context(reduced_motion="reduce", **options)
+        self.context.set_default_timeout(30_000)
         self.context.add_init_script(_LISTEN)
         self.page: Page = self.context.new_page()
         self.faults: list[str] = []

@@ -48,7 +48,9 @@ class PageServer:
             bounds=bounds or Bounds(tries=10_000),
         )  # fmt: skip
         self.site = replace(self.site, **site)
-        self._server = uvicorn.Server(configured(make_app(self.site, pages), self.site.bounds))
+        app = make_app(self.site, pages)
+        self.work = app.state.work
+        self._server = uvicorn.Server(configured(app, self.site.bounds))
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
         while not self._server.started:

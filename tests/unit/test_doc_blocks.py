@@ -24,7 +24,7 @@ from worker.settings import file
 
 BLOCKS = [(name, block) for name, page in pages().items() for block in blocks(page)]
 
-KINDS = {"", "console", "json", "python", "sh", "sql", "text", "toml", "xml", "yaml"}
+KINDS = {"", "console", "json", "nginx", "python", "sh", "sql", "text", "toml", "xml", "yaml"}
 
 OTHERS = {
     "baresip": "a softphone; test_doc_sessions.py runs it",
@@ -143,8 +143,16 @@ def test_every_block_says_what_it_is() -> None:
     assert [f"{name}:{block.line}" for name, block in plain if commands.search(block.text)] == []
 
 
+def json_lines(text: str) -> list[object]:
+    """Return the values of a JSON text, or of one with a value on each line."""
+    try:
+        return [json.loads(text)]
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
 READERS: dict[str, Callable[[str], object]] = {
-    "json": json.loads,
+    "json": json_lines,
     "python": ast.parse,
     "toml": tomllib.loads,
     "xml": lambda text: etree.fromstring(text.encode()),

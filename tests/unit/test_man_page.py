@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.man_page import PAGE, written
+from tests.unit.man_page import PAGE, written
 from tests.unit.test_docs import PROGRAM, options
 
 RENDER = ["groff", "-man", "-K", "utf8", "-T", "utf8", "-ww", "-rLL=78n"]

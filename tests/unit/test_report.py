@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from tests.unit.jobs import HOST, KEY, OVER, Facts, make_chunk_row, start_job
-from worker import report
+from worker import report, report_page
 from worker.errors import LedgerError, SiprosterError, UsageError
 from worker.ledger import Ledger
 from worker.ledger.codec import seal_page
@@ -109,7 +109,7 @@ def test_the_summary(ledger: Ledger, job: Job) -> None:
     ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     stopped = ledger.jobs.get(job.id)
     folder = report.folder_of(job)
-    found = report.write(ledger, SEAL, stopped, folder)
+    found = report_page.write_results(ledger, SEAL, stopped, folder)
     assert json.loads((folder / SUMMARY).read_text("utf-8")) == found
     # One chunk was still claimed, so its open row may have been sent; the other was never begun.
     assert found["counts"] == {"created": 1, "failed": 1, "unknown": 1, "unprocessed": 1}

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.test_compose import accepted
 from worker.commands.run_processes import STOP_SECONDS
 from worker.tasks import CONFIG
+from worker.web.server import GRACE
 
 FOLDER = Path(__file__).parents[2] / "samples" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
@@ -31,9 +32,10 @@ def value(unit: Path, name: str) -> str:
     return line.partition("=")[2]
 
 
-def test_there_is_a_worker_and_a_scheduler() -> None:
-    """Both are templates, so that a host can run two of each."""
-    assert [unit.name for unit in UNITS] == ["siproster-scheduler@.service", "siproster-worker@.service"]
+def test_there_is_a_worker_a_scheduler_and_the_page() -> None:
+    """A host can run two workers and two schedulers, which are templates, and one page."""
+    names = ["siproster-scheduler@.service", "siproster-serve.service", "siproster-worker@.service"]
+    assert [unit.name for unit in UNITS] == names
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
@@ -69,7 +71,13 @@ def test_the_program_accepts_its_command(unit: Path) -> None:
 
 def test_what_is_in_flight_may_end() -> None:
     """systemd kills a process only after it could have ended; SIGTERM doesn't reach the pool's processes."""
-    scheduler, worker = UNITS
+    scheduler, page, worker = UNITS
     assert int(value(worker, "TimeoutStopSec")) > CONFIG["worker_soft_shutdown_timeout"]
     assert int(value(scheduler, "TimeoutStopSec")) > STOP_SECONDS
-    assert {value(unit, "KillMode") for unit in UNITS} == {"mixed"}
+    assert int(value(page, "TimeoutStopSec")) > GRACE
+    assert {value(unit, "KillMode") for unit in (scheduler, worker)} == {"mixed"}
+
+
+def test_imports_outlive_the_page() -> None:
+    """A restart of the page stops none of the imports that were begun there."""
+    assert value(FOLDER / "siproster-serve.service", "KillMode") == "process"

@@ -148,7 +148,10 @@ def _filters(user: str, domain: str, application: str) -> tuple[dict[str, str], 
     application_id = _uuid(application)
     if application and not application_id:
         if not 3 <= len(application) <= 64:
-            raise UsageError(f"--application {application}: give 3 to 64 characters of its name, or its id")
+            raise UsageError(
+                f"--application {application}: too short or too long",
+                "give 3 to 64 characters of its name, or its id",
+            )
         filters["applicationNameFragment"] = application
     user, domain = user.casefold(), domain.casefold()
 

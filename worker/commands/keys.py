@@ -57,7 +57,7 @@ def keygen(as_json: bool) -> None:
 
 def _composite(user: str, domain: str) -> str:
     if not user:
-        raise UsageError("USER is empty")
+        raise UsageError("USER is empty", "for example: siproster hash USER --realm HOST < FILE")
     if domain and "@" in user:
         raise UsageError(
             f"{user} already has a domain, but --domain gives {domain}",

@@ -53,10 +53,11 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
+from worker.ledger.uploads import PREFIX
 from worker.model import Absent, Action, Job, JobState, Options, Row, utc_now
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
-from worker.states import Reason
+from worker.states import Reason, Why
 
 _TOLD = 50
 """Problems that `plan` tells one by one."""
@@ -101,7 +102,8 @@ def plan_(ctx: click.Context, /, source: str, save: bool, columns: bool, **given
         return show_columns(context, source, options, as_json=given["as_json"])
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    upload = context.named_upload(source)  # before it is read, so that a later change is noticed
+    # Before it is read, so that a change meanwhile is noticed.
+    upload = context.ledger.uploads.named(source) if source.startswith(PREFIX) else None
     with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options
@@ -187,7 +189,8 @@ def _window_of(plan: Job, given: Mapping[str, Any]) -> Window:
 
 def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, PlanSummary]:
     """Save a plan as a job in the ledger, which no worker touches before the plan is carried out."""
-    job = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    made = new_job(context.endpoint, opened.options, opened, context.seal.fingerprint)
+    job = replace(made, why=Why(Reason.SAVED, "it is being planned"))  # so that `resume` never sends it
     folder = _folder(options)
     begin(context, job)
     try:

@@ -298,6 +298,13 @@ def roster_of(context: Context, path: str, parent: Job) -> AbstractContextManage
 
 def _plan_again(context: Context, job: Job, *, yes: bool) -> None:
     """Read the roster again for a command that died while it read it: nothing had been sent."""
+    if job.why and job.why.reason is Reason.SAVED:
+        why = Why(Reason.CANCELLED, "its roster was never read to the end")
+        context.ledger.jobs.stop(job.id, why)
+        raise Conflict(
+            f"job {job.id} was a plan that was never complete, so it was cancelled; nothing was sent",
+            f"plan the roster again: siproster plan {job.source} --save",
+        )
     if job.parent:
         # End it, so that its account is free for the job that replaces it.
         why = Why(Reason.CANCELLED, "its roster was never read to the end")

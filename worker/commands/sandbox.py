@@ -46,7 +46,7 @@ def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
         options = _options(**given)
         main(host=host, port=port, options=options, announce=partial(_announce, options))
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error), "`siproster sandbox --help` lists the options") from None
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
         ports = f"{port}" if given["sip_port"] is None else f"{port} or {given['sip_port']}"

@@ -76,7 +76,10 @@ class Scope:
             where = f"realm {realm.host}" if realm else "the account"
             raise NotFound(f"{composite} is not on {where}", "list the users with: siproster credential list")
         if realm and stored.realm.casefold() not in self._known(realm):
-            raise NotFound(f"{composite} is not on realm {realm.host}, but on {stored.realm or '(unknown)'}")
+            raise NotFound(
+                f"{composite} is not on realm {realm.host}, but on {stored.realm or '(unknown)'}",
+                f"name that realm: --realm {stored.realm}" if stored.realm else "leave out --realm",
+            )
         return Held(stored, realm)
 
     @cached_property

@@ -21,6 +21,7 @@ from worker.errors import UsageError
 from worker.importing.job import operator
 from worker.ledger import Person, Role
 from worker.web.app import make_app
+from worker.web.housekeeping import tidied
 from worker.web.server import listen, serve, tls_context
 from worker.web.site import MIB, Site
 
@@ -125,7 +126,9 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     listener = listen(given["host"], given["port"])
     site = _site(context, given, listener.getsockname(), sign_in=sign_in)
     context.audit(site.origin)
-    serve(make_app(site), listener, site.bounds, tls, lambda: _announce(site, given))
+    app = make_app(site)
+    with tidied(site, app.state.work):
+        serve(app, listener, site.bounds, tls, lambda: _announce(site, given))
     echo("the page has ended; jobs that were begun go on")
 
 

@@ -164,4 +164,6 @@ def _write(file: Path, content: bytes) -> None:
     except FileExistsError:
         raise UsageError(f"{file} exists already", "nothing was written; choose another name") from None
     except OSError as error:
-        raise UsageError(f"{file} can't be written: {reason_of(error)}") from None
+        raise UsageError(
+            f"{file} can't be written: {reason_of(error)}", "name a file in a folder of yours"
+        ) from None

@@ -128,6 +128,11 @@ def prepare() -> None:
     _output.append(raw)
 
 
+def be_silent() -> None:
+    """Discard all that would be printed on stderr: at a Tab it would end up in the line that is typed."""
+    sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
 def output_fails() -> bool:
     """Return whether stdout fails, so that an error which came up is due to it."""
     return any(raw.fault for raw in _output)

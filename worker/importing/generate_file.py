@@ -110,7 +110,7 @@ class PasswordFile:
     def add(self, entries: Iterable[Entry]) -> None:
         """Add entries; ``commit`` puts all of them into the file at once."""
         if self._part is None:
-            raise UsageError(f"{self.path} was opened for reading only")
+            raise UsageError(f"{self.path} was opened for reading only", "nothing was written to it")
         with self._explained():
             self._begin(self._part)
             rows = []

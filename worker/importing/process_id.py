@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import signal
 from pathlib import Path
 
 from worker.errors import JobBusy
@@ -50,6 +51,18 @@ def is_alive(worker: str) -> bool:
     except PermissionError:
         pass
     return not began or _began(int(pid)) in ("", began)
+
+
+def interrupt(worker: str) -> bool:
+    """Ask the process with this ``process_id`` to end as after Ctrl-C; return whether it is one of ours."""
+    machine, _, process = worker.rpartition(":")
+    if machine != platform.node() or not is_alive(worker):
+        return False
+    try:
+        os.kill(int(process.partition(".")[0]), signal.SIGTERM)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def free_dead_holder(ledger: Ledger, job: Job) -> None:

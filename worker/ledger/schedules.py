@@ -194,7 +194,10 @@ class Schedules:
                 connection.execute(_RUN, {"schedule": name, "slot": epoch_of(slot)}).mappings().one_or_none()
             )
         if row is None:
-            raise NotFound(f"schedule {name!r} has no run of {slot.isoformat()}")
+            raise NotFound(
+                f"schedule {name!r} has no run of {slot.isoformat()}",
+                f"see its runs with: siproster schedule show {name}",
+            )
         return run_of(row)
 
     def runs(self, name: str, limit: int) -> list[Run]:

@@ -27,7 +27,7 @@ from worker.roster.source import (
     package_for,
     without_secrets,
 )
-from worker.roster.text import Fields, Malformed, Record
+from worker.roster.text import CORRECT_HEADER, Fields, Malformed, Record
 
 FILE = "file"
 FILE_LINE = "file_line"
@@ -166,7 +166,9 @@ def _header(table: Table, records: Iterator[Record]) -> Fields:
     """Return the names of the columns, without trailing ones that have none."""
     line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{table.shown}, line {line}: the header can't be read: {cells.reason}")
+        raise UsageError(
+            f"{table.shown}, line {line}: the header can't be read: {cells.reason}", CORRECT_HEADER
+        )
     while cells and not cells[-1].strip():
         cells = cells[:-1]
     if not cells:

@@ -20,7 +20,7 @@ from worker.roster.layout import Layout, lay_out
 from worker.roster.recognise import Opened, find_roster, open_source
 from worker.roster.rows import chosen, pages_of, rules_for
 from worker.roster.source import Source, unreadable
-from worker.roster.text import Malformed, Record, changed
+from worker.roster.text import CORRECT_HEADER, Malformed, Record, changed
 
 
 class Roster:
@@ -138,6 +138,8 @@ def _layout(table: Table, options: Options) -> Layout:
     with table.read() as records:
         line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{table.shown}, line {line}: the header can't be read: {cells.reason}")
+        raise UsageError(
+            f"{table.shown}, line {line}: the header can't be read: {cells.reason}", CORRECT_HEADER
+        )
     assignment = assignment_of(options.source_format, cells)
     return lay_out(cells, table.shown, options, assignment, partial(filled_columns, table))

@@ -13,7 +13,7 @@ from worker.roster.format import Table
 from worker.roster.header import Header
 from worker.roster.kept import keep as keep_records
 from worker.roster.source import Source, find, find_and_keep
-from worker.roster.text import Malformed, Text
+from worker.roster.text import CORRECT_HEADER, Malformed, Text
 from worker.roster.workbook import format_of, open_sheet
 
 
@@ -31,7 +31,9 @@ def open_table(
     with table.read() as records:
         line, cells = next(records, (1, []))
     if isinstance(cells, Malformed):
-        raise UsageError(f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}")
+        raise UsageError(
+            f"{source.shown}, line {line}: the header is not well-formed CSV: {cells.reason}", CORRECT_HEADER
+        )
     return table, Header(cells, source.shown)
 
 

@@ -28,6 +28,9 @@ _DOS_END: Final = "\x1a"
 Fields = list[str]
 
 
+CORRECT_HEADER = "correct that line; if another one has the column names, name it with --header-line N"
+
+
 class Malformed(Fields):
     """A record that is not well-formed CSV: it has no fields, but a reason."""
 

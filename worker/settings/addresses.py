@@ -170,16 +170,19 @@ def _postgresql_hosts(url: str) -> list[str]:
     return [re.sub(r"^\[(.*)\].*|:\d+$", r"\1", host) for host in named.split(",")] if named else []
 
 
+_ABSOLUTE = "write it as sqlite:////absolute/path.sqlite"
+
+
 def _sqlite(name: str) -> str:
     """Return an absolute URL, since every worker must find the same file from wherever it is started."""
     if not name or name == ":memory:":
-        raise UsageError("a ledger must be a file: one in memory is forgotten with the process")
+        raise UsageError("a ledger must be a file: one in memory is forgotten with the process", _ABSOLUTE)
     try:
         return f"{_SQLITE}{Path(name).expanduser().absolute()}"
     except RuntimeError:  # what pathlib raises for ~name, where nobody is called so
-        raise UsageError(f"{name!r} begins with the home folder of a user who does not exist") from None
+        raise UsageError(f"{name!r} begins with the home folder of an unknown user", _ABSOLUTE) from None
     except ValueError:  # NUL, which no path holds
-        raise UsageError(f"{name!r} is not the path of a file") from None
+        raise UsageError(f"{name!r} is not the path of a file", _ABSOLUTE) from None
 
 
 def sqlite_path(url: str) -> Path | None:

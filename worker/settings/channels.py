@@ -111,6 +111,9 @@ def parsed(
     return channel
 
 
+_SEE = "docs/notifications.md has an example of each kind; `siproster schedule test-notify NAME` tries it"
+
+
 class _Entries:
     """The entries of one table. ``unset``: a variable that is named in place of a secret and is not set."""
 
@@ -125,12 +128,12 @@ class _Entries:
         self._read.add(key)
         if key not in self._table:
             if default is None:
-                raise UsageError(f"{key} is missing")
+                raise UsageError(f"{key} is missing", _SEE)
             return default
         try:
             return check(self._table[key])
         except TypeError as error:
-            raise UsageError(f"{key} must be {error}") from None
+            raise UsageError(f"{key} must be {error}", _SEE) from None
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text."""
@@ -163,7 +166,7 @@ class _Entries:
         try:
             return check(value.split() if isinstance(stand_in, tuple) else value)
         except TypeError as error:
-            raise UsageError(f"the variable {variable} must be {error}") from None
+            raise UsageError(f"the variable {variable} must be {error}", _SEE) from None
 
     def given(self, key: str) -> bool:
         """Return whether the table has this key, or the variable's."""
@@ -226,7 +229,7 @@ def _command(entries: _Entries, common: dict[str, Any], _allow_http: bool) -> Ch
         raise UsageError("argv has no program", 'write argv = ["/usr/local/bin/notify", "ops"]')
     timeout = entries.value("timeout", _number, 30.0)
     if not 0 < timeout <= _LONGEST_COMMAND:
-        raise UsageError(f"timeout must be more than 0 and at most {_LONGEST_COMMAND:g} seconds")
+        raise UsageError(f"timeout must be more than 0 and at most {_LONGEST_COMMAND:g} seconds", _SEE)
     return CommandChannel(argv=argv, timeout=timeout, **common)
 
 

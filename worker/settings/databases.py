@@ -43,7 +43,9 @@ def _login(path: Path, url: str, table: Mapping[str, object]) -> DatabaseLogin:
         if name not in FIELDS:
             raise UsageError(f"{path}: {name} is not a setting of a database", f"known: {', '.join(FIELDS)}")
         if not isinstance(value, str) or not value or "\0" in value:
-            raise UsageError(f"{path}: {name} of {url} must be text in quotes, not empty and without NUL")
+            raise UsageError(
+                f"{path}: {name} of {url} must be text in quotes, not empty and without NUL", _EXAMPLE
+            )
     return DatabaseLogin(url, str(table.get("user", "")), str(table.get("password", "")))
 
 

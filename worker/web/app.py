@@ -13,13 +13,32 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from worker.web import people_pages, sign_in_pages, start_pages, uploads
-from worker.web.guard import Endpoint, Guard, endpoint, error_page
+from worker.web import (
+    flow_pages,
+    history_pages,
+    job_pages,
+    people_pages,
+    schedule_pages,
+    sign_in_pages,
+    uploads,
+)
+from worker.web.error_pages import error_page
+from worker.web.guard import Endpoint, Guard, endpoint
 from worker.web.render import HERE
+from worker.web.rows import RowTables
 from worker.web.site import Page, Site
 from worker.web.tries import Tries
+from worker.web.work import Work
 
-ROUTES: list[Page] = [*start_pages.ROUTES, *uploads.ROUTES, *people_pages.ROUTES, *sign_in_pages.ROUTES]
+ROUTES: list[Page] = [
+    *history_pages.ROUTES,
+    *uploads.ROUTES,
+    *flow_pages.ROUTES,
+    *job_pages.ROUTES,
+    *schedule_pages.ROUTES,
+    *people_pages.ROUTES,
+    *sign_in_pages.ROUTES,
+]
 """All pages."""
 
 
@@ -33,6 +52,8 @@ def make_app(site: Site, pages: Sequence[Page] = ROUTES) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.site = site
+    app.state.work = Work(site)
+    app.state.tables = RowTables(site.ledger, site.seal)
     app.state.navigation = [(page.path, page.label, page.role) for page in pages if page.label]
     app.state.uploads = Counter()
     app.state.tries = Tries(site.bounds.tries)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.errors import Conflict, LedgerAway, NotFound, SiprosterError, UsageError, place_of
+from worker.errors import SiprosterError
+from worker.web.error_pages import error_page, fault_page
 from worker.web.forms import read_form
-from worker.web.render import render
 from worker.web.sessions import CSRF, check_csrf, set_visitor, visit_of
 from worker.web.site import Page, PageError, Site, site_of
 
@@ -76,7 +74,7 @@ class Guard:
         except ClientDisconnect:
             pass
         except Exception as error:  # no traceback: values in it may be secret
-            answer = _unexpected(request, error)
+            answer = fault_page(request, error)
             if not status:
                 await answer(scope, receive, with_headers)
         finally:
@@ -90,31 +88,33 @@ def endpoint(page: Page) -> Endpoint:
     """Return the page's handler behind its checks: who it is, what they may, and where the form is from."""
 
     async def respond(request: Request) -> Response:
-        site = site_of(request)
-        visit = await run_in_threadpool(visit_of, request)
-        request.state.visit, request.state.person = visit, visit.person
         try:
-            _refuse_foreign(request)
-            if request.method != "POST" and _has_body(request):
-                raise PageError(400, f"a {request.method} request has no body")
-            if page.role and not visit.person:
-                return _to_sign_in(request)
-            if page.role and visit.person and not visit.person.role.includes(page.role):
-                raise PageError(
-                    403,
-                    f"this needs the role {page.role}; yours is {visit.person.role}",
-                    "ask an administrator",
-                )
-            if request.method == "POST" and not page.reads_body:
-                request.state.form = await read_form(request)
-                check_csrf(request, request.state.form.get(CSRF, ""))
-            response = await _handled(page, request)
+            response = await _checked(page, request)
         except (PageError, SiprosterError) as error:
             response = error_page(request, error)
-        set_visitor(site, visit, response)
+        if visit := getattr(request.state, "visit", None):
+            set_visitor(site_of(request), visit, response)
         return response
 
     return respond
+
+
+async def _checked(page: Page, request: Request) -> Response:
+    visit = await run_in_threadpool(visit_of, request)
+    request.state.visit, request.state.person = visit, visit.person
+    _refuse_foreign(request)
+    if request.method != "POST" and _has_body(request):
+        raise PageError(400, f"a {request.method} request has no body")
+    if page.role and not visit.person:
+        return _to_sign_in(request)
+    if page.role and visit.person and not visit.person.role.includes(page.role):
+        raise PageError(
+            403, f"this needs the role {page.role}; yours is {visit.person.role}", "ask an administrator"
+        )
+    if request.method == "POST" and not page.reads_body:
+        request.state.form = await read_form(request)
+        check_csrf(request, request.state.form.get(CSRF, ""))
+    return await _handled(page, request)
 
 
 async def _handled(page: Page, request: Request) -> Response:
@@ -122,51 +122,6 @@ async def _handled(page: Page, request: Request) -> Response:
         response: Response = await page.handler(request)
         return response
     return await run_in_threadpool(page.handler, request)  # type: ignore[arg-type]
-
-
-def error_page(request: Request, error: Exception) -> Response:
-    """Return the page for an error that a person can understand."""
-    match error:
-        case PageError(status=status, message=message, hint=hint, headers=headers):
-            pass
-        case HTTPException(status_code=status, detail=message):
-            hint, headers = "", error.headers or {}
-        case SiprosterError(message=message, hint=hint):
-            status, headers = _status(error), {}
-            log.log(logging.ERROR if status >= 500 else logging.INFO, "%s", message)
-        case _:
-            raise error
-    response = render(request, "error.html", status, message=message, hint=hint, number="")
-    response.headers.update(headers)
-    return response
-
-
-def _status(error: SiprosterError) -> int:
-    match error:
-        case UsageError():
-            return 400
-        case NotFound():
-            return 404
-        case Conflict():
-            return 409
-        case LedgerAway():
-            return 503
-        case _:
-            return 500
-
-
-def _unexpected(request: Request, error: Exception) -> Response:
-    """Log an internal error, and return a page that names the line of the log, not the error."""
-    number = secrets.token_hex(4)
-    log.error("error %s: unexpected %s", number, place_of(error))
-    try:
-        return render(request, "error.html", 500, message=_OURS, hint=_OURS_HINT, number=number)
-    except Exception:
-        return PlainTextResponse(f"{_OURS}: error {number}\n", 500)
-
-
-_OURS = "something went wrong in siproster"
-_OURS_HINT = "no row is lost: jobs go on by themselves; tell the one who runs siproster the error's number"
 
 
 def _refusal(request: Request, site: Site) -> Response | None:
@@ -189,11 +144,10 @@ def _is_own(host: str, site: Site) -> bool:
     if host == urlsplit(site.origin).netloc.lower() or host in site.hosts:
         return True
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        ipaddress.ip_address(name)
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
-    return site.any_address
+    return site.any_address and "@" not in host
 
 
 def _address(request: Request, site: Site) -> str:
@@ -244,9 +198,12 @@ def _to_sign_in(request: Request) -> Response:
 
 
 def _log(request: Request, status: int, seconds: float) -> None:
-    """Log a request without its query. A page that only the client ended has the status 0."""
+    """Log a request without its query; status 0: the client went away.
+
+    The path is logged as it was sent: decoded, it could pass for other lines.
+    """
     person = getattr(request.state, "person", None)
     log.info(
         "%s %s %s %s %d %.3f s", request.state.address, person.name if person else "-", request.method,
-        request.url.path[:_LONGEST_PATH], status, seconds,
+        request.scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH], status, seconds,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from worker.ledger import Ledger, SealedPage
 from worker.ledger.codec import PageValues, planned_values
-from worker.ledger.rows import PageSpan
+from worker.ledger.rows import OutcomeValues, PageSpan
 from worker.model import NO_REALM, Action, Job, JobState, Outcome, Status
 from worker.seal import Seal
 
@@ -25,6 +25,10 @@ _ACTIONS: Final = {
 _TROUBLE: Final = [status for status in Status if status.in_trouble]
 _REMEMBERED: Final = 32
 """Jobs and searches whose lines are remembered."""
+
+
+_Values = tuple[PageValues, str, str]
+"""A row, the codes of what differs from what is stored, and those of its warnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,12 @@ class RowTables:
     def _updates(self, job: Job) -> int:
         """Return how many rows of a plan change users who exist."""
         if (known := self._memory.get(("updates", job.id))) is None:
-            pages = self._ledger.rows.pages(job.id)
-            known = sum(row.status == Action.UPDATE for page in pages for row in self._rows(job, page, {}))
+            known = 0
+            for page in self._ledger.rows.pages(job.id):
+                known += sum(
+                    bool(differs) and values[0] not in page.recorded
+                    for values, differs, _ in self._values(job, page)
+                )
             self._memory.put(("updates", job.id), known)
         return int(known)
 
@@ -163,12 +171,11 @@ class RowTables:
         key = ("search", job.id, job.state, text)
         if fixed and (known := self._memory.get(key)) is not None:
             return known  # type: ignore[no-any-return]
-        hosts = self._ledger.jobs.hosts(job.id)
         found = [
-            row.line
+            values[0]
             for page in self._ledger.rows.pages(job.id)
-            for row in self._rows(job, page, hosts)
-            if _matches(row, text)
+            for values, _, warnings in self._values(job, page)
+            if _matches(values, warnings, page.recorded.get(values[0]), text)
         ]
         if fixed:
             self._memory.put(key, found)
@@ -182,9 +189,9 @@ class RowTables:
         first = max(0, bisect_right(starts, query.offset) - 1)
         last = max(first, bisect_right(starts, query.offset + query.limit - 1) - 1)
         pages = self._ledger.rows.pages_at(job.id, [span.seq for span in spans[first : last + 1]])
-        rows = (row for page in pages for row in self._rows(job, page, hosts))
+        found = ((page, told) for page in pages for told in self._values(job, page))
         skipped = query.offset - (starts[first] if starts else 0)
-        return list(islice(rows, skipped, skipped + query.limit))
+        return [_row(job, page, hosts, told) for page, told in islice(found, skipped, skipped + query.limit)]
 
     def _starts(self, job: Job, spans: Sequence[PageSpan]) -> list[int]:
         """Return how many rows there are before each page: only the last one is not full, if none is open."""
@@ -206,18 +213,19 @@ class RowTables:
         firsts = [span.first_line for span in spans]
         seqs = dict.fromkeys(spans[bisect_right(firsts, line) - 1].seq for line in lines)
         pages = self._ledger.rows.pages_at(job.id, list(seqs))
-        return [row for page in pages for row in self._rows(job, page, hosts) if row.line in wanted]
+        return [
+            _row(job, page, hosts, told)
+            for page in pages
+            for told in self._values(job, page)
+            if told[0][0] in wanted
+        ]
 
-    def _rows(self, job: Job, page: SealedPage, hosts: Mapping[int, str]) -> Iterator[TableRow]:
-        for values, differs, warnings in planned_values(self._seal, job.id, page.seq, page.sealed):
-            yield _row(job, page, hosts, values, (differs, warnings))
+    def _values(self, job: Job, page: SealedPage) -> Iterator[_Values]:
+        return planned_values(self._seal, job.id, page.seq, page.sealed)
 
 
-def _row(
-    job: Job, page: SealedPage, hosts: Mapping[int, str], values: PageValues, told: tuple[str, str]
-) -> TableRow:
-    line, user, domain, key, realm, _application, cells = values
-    differs, warnings = told
+def _row(job: Job, page: SealedPage, hosts: Mapping[int, str], told: _Values) -> TableRow:
+    (line, user, domain, key, realm, _application, cells), differs, warnings = told
     outcome = page.outcome(line)
     codes = _split(outcome.code)
     return TableRow(
@@ -239,8 +247,9 @@ def _split(codes: str) -> tuple[str, ...]:
     return tuple(codes.split(";")) if codes else ()
 
 
-def _matches(row: TableRow, text: str) -> bool:
-    """Return whether a row has the text, which is in lower case."""
-    if text in row.name.casefold() or text in row.error.casefold() or text in row.status:
-        return True
-    return any(text in cell.casefold() for cell in (*row.cells.values(), *row.codes, *row.warnings))
+def _matches(values: PageValues, warnings: str, outcome: OutcomeValues | None, text: str) -> bool:
+    """Return whether a row has the text, which is in lower case, in a cell, name, status, code or error."""
+    _, user, domain, _, realm, _, cells = values
+    told = (outcome[0], outcome[2], outcome[3]) if outcome else ()
+    name = f"{user}@{domain}" if domain else user
+    return text in "\n".join((name, realm, warnings, *told, *cells)).casefold()

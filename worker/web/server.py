@@ -21,7 +21,7 @@ from worker.web.site import Bounds
 _KEEP_ALIVE = 15
 """Seconds that an idle connection is kept."""
 
-_GRACE = 5
+GRACE = 5
 """Seconds that requests in flight get at the end."""
 
 _HEADER_BYTES = 32 * 1024
@@ -64,9 +64,9 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
 def configured(app: Starlette, bounds: Bounds, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     """Return the settings of the HTTP server: bounds, and nothing about itself in its answers."""
     return uvicorn.Config(
-        app, http=_protocol(bounds.header_seconds), ws="none", lifespan="off", log_config=None,
+        app, http=_protocol(bounds), ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_GRACE, limit_concurrency=bounds.connections,
+        timeout_graceful_shutdown=GRACE, limit_concurrency=bounds.connections,
         h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_context_factory=(lambda _config, _default: tls) if tls else None,
     )  # fmt: skip
@@ -96,8 +96,8 @@ class _Announced(uvicorn.Server):
         self._ready()
 
 
-def _protocol(header_seconds: float) -> type[H11Protocol]:
-    """Return a subclass of uvicorn's protocol that drops clients whose headers don't come in time.
+def _protocol(bounds: Bounds) -> type[H11Protocol]:
+    """Return a subclass of uvicorn's protocol that bounds connections, and the time for a request's headers.
 
     uvicorn bounds the time between requests only, and its own answers lack the page's headers.
     """
@@ -108,6 +108,8 @@ def _protocol(header_seconds: float) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._wait_for_headers()
+            if len(self.connections) > bounds.connections:
+                transport.abort()
 
         def data_received(self, data: bytes) -> None:
             if self._deadline is None and not self._is_answering():
@@ -131,7 +133,7 @@ def _protocol(header_seconds: float) -> type[H11Protocol]:
             return bool(cycle and not cycle.response_complete)
 
         def _wait_for_headers(self) -> None:
-            self._deadline = self.loop.call_later(header_seconds, self.transport.close)
+            self._deadline = self.loop.call_later(bounds.header_seconds, self.transport.close)
 
         def _stop_waiting(self) -> None:
             if self._deadline:

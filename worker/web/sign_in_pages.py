@@ -68,7 +68,6 @@ def sign_out(request: Request) -> Response:
         site.ledger.page_sessions.end(hash_of(request.cookies.get(session_cookie(site), "")))
     response = see_other("/sign-in")
     drop_session(site, response)
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 
 

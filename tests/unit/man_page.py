@@ -17,7 +17,7 @@ import click
 from cli import cli
 from worker import __version__
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "siproster.1"
 
 _HEAD = """\
@@ -121,3 +121,7 @@ def _escaped(text: str) -> str:
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("|", "|\\:")  # a line may break there
     text = text.translate({ord("…"): "...", ord("→"): "->", ord("’"): "'"})
     return re.sub(r"^(?=[.'])", r"\\&", text, flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(), "utf-8")

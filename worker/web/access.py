@@ -1,0 +1,78 @@
+"""Who may see and do what: own uploads and jobs, those of others, and four eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from starlette.requests import Request
+
+from worker.errors import NotFound
+from worker.ledger import Role, Upload
+from worker.model import Job
+from worker.web.site import address_of, person_of, site_of
+from worker.web.work import Asker, Work
+
+
+def work_of(request: Request) -> Work:
+    """Return the work of the site, with the ends of earlier servers' steps settled."""
+    work: Work = request.app.state.work
+    work.reap()
+    return work
+
+
+def asker_of(request: Request) -> Asker:
+    """Return the reader as the person who asks for a step."""
+    return Asker(person_of(request).name, address_of(request))
+
+
+def sees_all(request: Request) -> bool:
+    """Return whether the reader sees everybody's uploads and jobs."""
+    return person_of(request).role.includes(Role.APPROVE)
+
+
+def upload_of(request: Request) -> Upload:
+    """Return the upload that the address names, as it is now. Raises NotFound, also for somebody else's."""
+    work_of(request)
+    upload = site_of(request).ledger.uploads.get(request.path_params["upload"])
+    if not sees_all(request) and upload.person != person_of(request).name:
+        raise NotFound(f"there is no upload {upload.id}", "the history lists yours")
+    return upload
+
+
+def job_of(request: Request) -> Job:
+    """Return the job that the address names, as it is now. Raises NotFound, also for somebody else's."""
+    work_of(request)
+    site, id_ = site_of(request), request.path_params["job"]
+    hint = "the history lists the jobs that you may see"
+    try:
+        job = site.ledger.jobs.get(id_)
+    except NotFound:
+        raise NotFound(f"there is no job {id_}", hint) from None
+    if (job.host, job.account) != (site.host, site.account) or not (
+        sees_all(request) or _is_own(request, job)
+    ):
+        raise NotFound(f"there is no job {id_}", hint)
+    return job
+
+
+def _is_own(request: Request, job: Job) -> bool:
+    upload = site_of(request).ledger.uploads.of_job(job.id)
+    return upload is not None and upload.person == person_of(request).name
+
+
+def why_not_approve(request: Request, authors: Iterable[str]) -> str:
+    """Return why the reader may not approve what these people made, and who may; empty if they may."""
+    person, barred = person_of(request), set(authors) if site_of(request).four_eyes else set()
+    if not person.role.includes(Role.APPROVE):
+        return f"Your role is {person.role}, so somebody else has to approve it: {_who_may(request, barred)}."
+    if person.name in barred:
+        return (
+            f"You uploaded or corrected it, so somebody else has to approve it: {_who_may(request, barred)}."
+        )
+    return ""
+
+
+def _who_may(request: Request, barred: Collection[str]) -> str:
+    people = [one.person for one in site_of(request).ledger.people.all()]
+    names = [one.name for one in people if one.role.includes(Role.APPROVE) and one.name not in barred]
+    return " or ".join(names) or "an administrator has to add a person with the role approve"

@@ -1,0 +1,155 @@
+"""How an uploaded file is understood, and the form in which people match columns and choose options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from worker.ledger import Upload
+from worker.reasons import plural
+from worker.roster.formats import FORMATS, GENERIC
+from worker.web.job_view import known_jobs
+from worker.web.site import Site
+from worker.web.words import sentence
+
+_FIELDS = {
+    "username": ("User name", True),
+    "password": ("Password", True),
+    "domain": ("Domain", False),
+    "realm": ("Realm", False),
+    "application_id": ("Application", False),
+}
+"""Our fields, as people call them, and whether each row needs one."""
+
+_TEXTS = ("realm", "domain", "application", "username", "max-failed", "header-line", "encoding")
+_CHOICES = {
+    "on-existing": ("skip", "update", "fail"),
+    "weak": ("warn", "refuse"),
+    "blanks": ("strip", "keep"),
+    "normalize": ("nfc", "none"),
+    "delimiter": (",", ";", "tab", "|"),
+    "from": (GENERIC, *FORMATS),
+}
+_FLAGS = ("create-realm",)
+_LOOKED_AT = 20
+"""Jobs whose realms are offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChoice:
+    """The choice of the column that one of our fields comes from."""
+
+    name: str
+    label: str
+    required: bool
+    chosen: str
+    """The column that the reader has chosen; empty: none."""
+    found: str
+    """The column that it is taken from now; empty: none."""
+    why: str
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRow:
+    """A column of the file."""
+
+    name: str
+    used: str
+    """What it is used for, in words; empty: nothing."""
+    why: str
+    decoy: bool
+    samples: Sequence[str]
+    hidden: str
+    """Why its cells are not shown; empty: they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsView:
+    """What the page of the columns says about a file."""
+
+    understood: Sequence[str]
+    warnings: Sequence[str]
+    error: Mapping[str, Any] | None
+    sheets: Sequence[Mapping[str, Any]]
+    fields: Sequence[FieldChoice]
+    columns: Sequence[ColumnRow]
+    lines: Sequence[Mapping[str, Any]]
+    """The first lines, if it isn't known which of them has the column names."""
+    settings: Mapping[str, Any]
+    formats: Sequence[tuple[str, str]]
+    realms: Sequence[str]
+
+
+def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> ColumnsView:
+    """Return what is known of an uploaded file. ``facts``: of ``plan --columns --json``."""
+    columns = facts.get("columns", [])
+    formats = [(name, one.title) for name, one in FORMATS.items()]
+    return ColumnsView(
+        list(_understood(facts)), [sentence(one["text"]) for one in facts.get("warnings", [])],
+        facts.get("error"), facts.get("sheets", []), list(_fields(columns, upload.settings)),
+        [_column(one) for one in columns], facts.get("lines", []), upload.settings, formats, _realms(site),
+    )  # fmt: skip
+
+
+def _understood(facts: Mapping[str, Any]) -> Iterator[str]:
+    form = facts.get("format", {})
+    if form.get("title"):
+        yield sentence(
+            f"It is {form['title']}" if form["name"] == GENERIC else f"It looks like {form['title']}"
+        )
+    if form.get("why"):
+        yield sentence(form["why"])
+    if (rows := facts.get("roster", {}).get("rows")) is not None:
+        yield f"It has {plural(rows, 'row')}."
+    if facts.get("header_line"):
+        yield f"The column names are on line {facts['header_line']}."
+    if facts.get("encoding"):
+        delimiter = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(facts["delimiter"], facts["delimiter"])
+        between = f", with a {delimiter} between columns" if delimiter else ""
+        yield f"It is a text in {facts['encoding']}{between}."
+
+
+def _fields(columns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[FieldChoice]:
+    chosen = dict(one.split("=", 1) for one in settings.get("map", []))
+    names = [one["name"] for one in columns if one["name"]]
+    for name, (label, required) in _FIELDS.items():
+        found = next((one for one in columns if one["field"] == name), _suggested(columns, name))
+        yield FieldChoice(name, label, required, chosen.get(name, ""), found["name"], found["why"], names)
+
+
+def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """Return the column that a field may come from while the file can't be read as it is."""
+    if not any(one["field"] for one in columns):
+        for one in columns:
+            if one["suggested"] == name and one["name"] and not one["decoy"]:
+                return one
+    return {"name": "", "why": ""}
+
+
+def _column(one: Mapping[str, Any]) -> ColumnRow:
+    used = _FIELDS.get(one["field"], (one["field"], False))[0]
+    return ColumnRow(one["name"] or f"Column {one['position']}", used, sentence(one["why"]), one["decoy"],
+                     one["samples"], sentence(one["hidden"]))  # fmt: skip
+
+
+def _realms(site: Site) -> list[str]:
+    """Return the realms of the account's last jobs."""
+    ledger = site.ledger
+    jobs = islice(known_jobs(ledger, ledger.jobs.newest()), _LOOKED_AT)
+    ours = [job for job in jobs if (job.host, job.account) == (site.host, site.account)]
+    return sorted({host for job in ours for host in ledger.jobs.hosts(job.id).values()})
+
+
+def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return what was chosen in the form, as options of ``plan``."""
+    settings: dict[str, Any] = {name: text for name in _TEXTS if (text := form.get(name, "").strip())}
+    settings |= {name: form[name] for name, values in _CHOICES.items() if form.get(name, "") in values}
+    settings |= {name: True for name in _FLAGS if form.get(name)}
+    if sheet := form.get("sheet", ""):
+        settings["sheet"] = sheet
+    if mapped := [f"{name}={column}" for name in _FIELDS if (column := form.get(f"map.{name}", ""))]:
+        settings["map"] = mapped
+    return settings

@@ -1,0 +1,65 @@
+"""Pages about errors: what happened and what to do; about a bug, or a ledger that fails, only a number."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from worker.errors import Conflict, LedgerAway, LedgerError, NotFound, SiprosterError, place_of
+from worker.web.render import render
+from worker.web.site import PageError
+
+log = logging.getLogger(__name__)
+
+_AWAY = "the ledger does not answer"
+_AWAY_HINT = "nothing that was saved is lost: try again in a minute"
+_FAULT = "something went wrong in siproster"
+_FAULT_HINT = "no row is lost: jobs go on by themselves; tell whoever runs siproster the number"
+
+
+def error_page(request: Request, error: Exception) -> Response:
+    """Return the page for an error that a person can understand."""
+    match error:
+        case PageError(status=status, message=message, hint=hint, headers=headers):
+            response = render(request, "error.html", status, message=message, hint=hint, number="")
+            response.headers.update(headers)
+            return response
+        case HTTPException(status_code=status, detail=message):
+            response = render(request, "error.html", status, message=message, hint="", number="")
+            response.headers.update(error.headers or {})
+            return response
+        case LedgerError(message=message):
+            return _numbered(request, error, message)
+        case SiprosterError(message=message, hint=hint):
+            return render(request, "error.html", _status(error), message=message, hint=hint, number="")
+    raise error
+
+
+def fault_page(request: Request, error: Exception) -> Response:
+    """Return the page for a bug, whose place in the code is logged: no traceback, which may have secrets."""
+    return _numbered(request, error, place_of(error))
+
+
+def _status(error: SiprosterError) -> int:
+    match error:
+        case NotFound():
+            return 404
+        case Conflict():
+            return 409
+        case _:
+            return 400
+
+
+def _numbered(request: Request, error: Exception, logged: str) -> Response:
+    """Log what happened, and return a page that names the line of the log."""
+    number, away = secrets.token_hex(4), isinstance(error, LedgerAway)
+    log.error("error %s: %s", number, logged)
+    message, hint, status = (_AWAY, _AWAY_HINT, 503) if away else (_FAULT, _FAULT_HINT, 500)
+    try:
+        return render(request, "error.html", status, message=message, hint=hint, number=number)
+    except Exception:  # the template itself, or what it needs
+        return PlainTextResponse(f"{message}: error {number}\n", status)

@@ -1,0 +1,113 @@
+"""The start page, and the history of uploads and jobs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker import report
+from worker.ledger import Ledger, Role, Upload
+from worker.model import Job
+from worker.web.access import sees_all, work_of
+from worker.web.job_view import is_active, known_jobs, state_of
+from worker.web.render import render
+from worker.web.row_table import offset_of
+from worker.web.site import Page, Site, person_of, site_of
+from worker.web.words import BAD, PLAIN, size
+
+_RECENT = 8
+_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An upload or a job in the history."""
+
+    url: str
+    name: str
+    note: str
+    state: str
+    kind: str
+    begun: dt.datetime
+    by: str
+    rows: int | None = None
+    troubled: int | None = None
+
+
+def start(request: Request) -> Response:
+    """Return the start page: drop a file, and what was done last."""
+    site = site_of(request)
+    pending = work_of(request).pending() if sees_all(request) else []
+    return render(request, "start.html", limit=size(site.max_upload), pending=pending,
+                  entries=list(islice(_entries(request), _RECENT)))  # fmt: skip
+
+
+def history(request: Request) -> Response:
+    """List all uploads and jobs that the reader may see, newest first."""
+    work_of(request)
+    offset = offset_of(request)
+    found = list(islice(_entries(request), offset, offset + _PAGE + 1))
+    return render(
+        request, "history.html", entries=found[:_PAGE], everybody=sees_all(request), offset=offset,
+        before=max(0, offset - _PAGE), after=offset + _PAGE if len(found) > _PAGE else None,
+    )  # fmt: skip
+
+
+def _entries(request: Request) -> Iterator[Entry]:
+    """Yield what the reader may see: first the uploads that are no job yet."""
+    site = site_of(request)
+    everybody = sees_all(request)
+    uploads = site.ledger.uploads.newest("" if everybody else person_of(request).name)
+    for upload in uploads:
+        if not (upload.plan or upload.job or upload.shredded):
+            yield _upload_entry(upload)
+    jobs = _all_jobs(site) if everybody else _jobs_of(site.ledger, uploads)
+    for job in jobs:
+        yield _job_entry(site.ledger, job)
+
+
+def _upload_entry(upload: Upload) -> Entry:
+    state, kind = (
+        ("At work", PLAIN) if upload.child else ("Needs a look", BAD) if upload.error else ("Uploaded", PLAIN)
+    )
+    return Entry(
+        f"/uploads/{upload.id}", upload.name, size(upload.size), state, kind, upload.received, upload.person
+    )
+
+
+def _job_entry(ledger: Ledger, job: Job) -> Entry:
+    summary = report.summary(ledger, job, report.folder_of(job))
+    state, kind = state_of(job, summary, active=is_active(ledger, job))
+    planned = bool(job.saved)
+    return Entry(
+        f"/jobs/{job.id}", job.roster, job.id, state, kind, job.started or job.created, job.operator,
+        job.rows, None if planned else summary["not_in_place"],
+    )  # fmt: skip
+
+
+def _all_jobs(site: Site) -> Iterator[Job]:
+    """Yield the jobs of the account, without plans that another job has carried out."""
+    for job in known_jobs(site.ledger, site.ledger.jobs.newest()):
+        if (job.host, job.account) == (site.host, site.account) and not job.carried_out_by:
+            yield job
+
+
+def _jobs_of(ledger: Ledger, uploads: list[Upload]) -> Iterator[Job]:
+    """Yield the jobs of these uploads, with their retries."""
+    for upload in uploads:
+        waiting = list(filter(None, [upload.job or upload.plan]))
+        while waiting:
+            id_ = waiting.pop()
+            waiting += ledger.jobs.children(id_)
+            yield from (job for job in known_jobs(ledger, [id_]) if not job.carried_out_by)
+
+
+ROUTES = [
+    Page("/", start, ("GET",), Role.UPLOAD, label="Upload"),
+    Page("/jobs", history, ("GET",), Role.UPLOAD, label="History"),
+]

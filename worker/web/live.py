@@ -1,0 +1,72 @@
+"""Live pages: what changes while somebody looks, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from worker.model import Status
+from worker.progress import ProgressFacts
+from worker.reasons import plural
+from worker.web.job_view import progress_numbers
+from worker.web.words import duration, sentence
+
+EVERY = 0.5
+"""Seconds between two looks at the ledger."""
+
+LONGEST = 120.0
+"""Seconds after which a browser has to ask again, and so to show again who it is."""
+
+News = tuple[str, str]
+"""The name of an event and its text; ``over``: the address of the page that shows the end."""
+
+
+def texts_of(facts: ProgressFacts) -> Mapping[str, Any]:
+    """Return a job's progress as its page shows it, by the names in the template."""
+    numbers = {
+        one.fact: f"{one.rows:,}"
+        for one in progress_numbers({Status(status): rows for status, rows in facts.counts.items()})
+    }
+    return {
+        **numbers,
+        "settled": facts.settled,
+        "rows": facts.rows,
+        "sentence": f"{facts.settled:,} of {plural(facts.rows, 'row')} done",
+        "pace": _pace(facts),
+        "waits": sentence(facts.waits),
+    }
+
+
+def _pace(facts: ProgressFacts) -> str:
+    if not facts.rate:
+        return ""
+    left = f", {duration(facts.seconds_left)} left" if facts.seconds_left else ""
+    return f"{facts.rate:,.0f} rows a second{left}"
+
+
+def news_of(facts: Mapping[str, Any]) -> News:
+    """Return facts as an event."""
+    return "facts", json.dumps(facts)
+
+
+def stream(look: Callable[[], News]) -> StreamingResponse:
+    """Return a response that looks again and again, and ends with the event ``over``."""
+
+    async def events() -> AsyncIterator[str]:
+        ends = time.monotonic() + LONGEST
+        while time.monotonic() < ends:
+            name, text = await run_in_threadpool(look)
+            yield f"event: {name}\ndata: {text}\n\n"
+            if name == "over":
+                return
+            await asyncio.sleep(EVERY)
+
+    # No proxy may hold the events back.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events(), media_type="text/event-stream", headers=headers)

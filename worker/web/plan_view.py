@@ -1,0 +1,99 @@
+"""A plan in words: what would be done, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker import codes
+from worker.ledger import Ledger
+from worker.model import Absent, Action, Job, OnExisting
+from worker.reasons import plural
+from worker.states import Reason
+from worker.web.job_view import ReasonRow, reason_rows
+from worker.web.words import BAD, GOOD, PLAIN, WARN, Number, sentence
+
+ACTIONS: Mapping[Action, tuple[str, str]] = {
+    Action.CREATE: ("To create", GOOD),
+    Action.UPDATE: ("To change", WARN),
+    Action.UNCHANGED: ("Already as wanted", PLAIN),
+    Action.EXISTS: ("Left alone", BAD),
+    Action.INVALID: ("Refused", BAD),
+    Action.SKIP: ("Skipped", PLAIN),
+}
+
+WARNINGS = {code.name: f"{sentence(code.meaning)} {sentence(code.advice)}" for code in codes.WARNINGS}
+"""What each warning means, and what to do about it."""
+
+_UNREGISTERED = "Their phones will not be able to register any more."
+_OUTDATED = "Phones that have the old password will not be able to register any more."
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Rows that drew the same warning."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """What the page of a plan says about it."""
+
+    numbers: Sequence[Number]
+    sentences: Sequence[str]
+    """What approving it means."""
+    held: str
+    """Why an import would have been held back; empty: it would not."""
+    warnings: Sequence[Warned]
+    reasons: Sequence[ReasonRow]
+    can_import: bool
+    """Whether there is anything to be sent."""
+    button: str
+    troubled: bool
+    """Whether some rows would not be in place."""
+    reasons_title: str = "Why rows would not be in place"
+
+
+def plan_view(ledger: Ledger, job: Job, actions: Mapping[str, int]) -> PlanView:
+    """Return a saved plan's view. ``actions``: its rows by action."""
+    to_send = actions.get(Action.CREATE, 0) + actions.get(Action.UPDATE, 0)
+    leavers = sum(ledger.rows.leaver_counts(job.id).values()) if job.options.absent is Absent.DELETE else 0
+    held = job.why.text if job.why and job.why.reason is not Reason.SAVED else ""
+    return PlanView(
+        [Number("Rows", job.rows), *(Number(word, rows, kind) for action, (word, kind) in ACTIONS.items()
+                                     if (rows := actions.get(action, 0)))],
+        list(_sentences(job, actions, leavers)), sentence(held), list(_warnings(ledger, job)),
+        reason_rows(ledger.rows.codes(job.id), job.id), bool(to_send or leavers),
+        f"Approve and import {plural(to_send, 'row')}" if to_send else "Approve",
+        any(actions.get(action, 0) for action in (Action.EXISTS, Action.INVALID)),
+    )  # fmt: skip
+
+
+def _sentences(job: Job, actions: Mapping[str, int], leavers: int) -> Iterator[str]:
+    """Yield what approving a plan means, the gravest first."""
+    create, update = actions.get(Action.CREATE, 0), actions.get(Action.UPDATE, 0)
+    if leavers:
+        yield f"{plural(leavers, 'user')} not in the roster will be deleted. {_UNREGISTERED}"
+    if update:
+        users = plural(update, "existing user")
+        yield f"{users} will get another password or application. {_OUTDATED}"
+    elif create:
+        yield "No existing user will be changed."
+    if create:
+        yield f"{plural(create, 'new user')} will be created."
+    if exists := actions.get(Action.EXISTS, 0):
+        users = plural(exists, "user exists", "users exist")
+        yield f"{users} with another password or application, and will be left alone."
+    if invalid := actions.get(Action.INVALID, 0):
+        yield f"{plural(invalid, 'row')} will not be sent. Correct them in the table below."
+    if not (create or update or leavers):
+        yield "There is nothing to send."
+    if exists and job.options.on_existing is OnExisting.FAIL:
+        yield "Because users exist with other data, the import would send nothing at all (on-existing: fail)."
+
+
+def _warnings(ledger: Ledger, job: Job) -> Iterator[Warned]:
+    for name, rows in ledger.jobs.warnings(job.id).items():
+        yield Warned(f"{plural(rows, 'row')}:", WARNINGS.get(name, f"`{name}`"))

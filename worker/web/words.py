@@ -1,0 +1,107 @@
+"""States, statuses and numbers in the page's words, for people who use no terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from worker.model import JobState, Status
+from worker.reasons import plural
+from worker.schedules.results import RunResult
+
+GOOD, WARN, BAD, PLAIN = "good", "warn", "bad", ""
+"""How something is shown: a class of the style sheet."""
+
+STATUSES: Mapping[Status, tuple[str, str]] = {
+    Status.CREATED: ("Created", GOOD),
+    Status.UPDATED: ("Updated", GOOD),
+    Status.UNCHANGED: ("Already as wanted", GOOD),
+    Status.DELETED: ("Deleted", GOOD),
+    Status.EXISTS: ("Exists with other data", BAD),
+    Status.INVALID: ("Invalid", BAD),
+    Status.FAILED: ("Refused by the service", BAD),
+    Status.UNKNOWN: ("Unknown", BAD),
+    Status.UNPROCESSED: ("Not attempted", WARN),
+    Status.SKIPPED: ("Skipped", PLAIN),
+}
+
+STATES: Mapping[JobState, tuple[str, str]] = {
+    JobState.PLANNING: ("Reading the roster", PLAIN),
+    JobState.RUNNING: ("Running", PLAIN),
+    JobState.PAUSED: ("Paused", WARN),
+    JobState.STOPPED: ("Stopped", WARN),
+    JobState.CANCELLED: ("Cancelled", WARN),
+    JobState.DONE: ("Finished", GOOD),
+}
+
+STEPS = frozenset({"resume", "undo", "report"})
+"""Steps of the page during which a job's page is live."""
+
+RUNS: Mapping[str, tuple[str, str]] = {
+    RunResult.IN_PLACE: ("All in place", GOOD),
+    RunResult.NOT_IN_PLACE: ("Some not in place", BAD),
+    RunResult.STOPPED: ("Stopped", WARN),
+    RunResult.APPROVAL_NEEDED: ("Needs approval", WARN),
+    RunResult.NOTHING_NEW: ("Nothing new", PLAIN),
+    RunResult.OVERLAP: ("Not begun: the run before it went on", WARN),
+    RunResult.MISSED: ("Missed", WARN),
+    RunResult.ACCOUNT_BUSY: ("Account busy", WARN),
+    RunResult.UNAVAILABLE: ("No answer", WARN),
+    RunResult.FAILED: ("Failed", BAD),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number on a page. ``fact``: its name among the live facts, if it is one."""
+
+    name: str
+    rows: int
+    kind: str = PLAIN
+    fact: str = ""
+
+
+def code(text: str) -> Markup:
+    """Return a text whose words between backticks, and options, are code; everything in it is escaped."""
+    return Markup(_code.sub(r"<code>\1\2</code>", str(escape(text))))  # noqa: S704  escaped before
+
+
+_code = re.compile(r"`([^`]*)`|(?<![\w-])(--[a-z][a-z-]+)")
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence: with a capital and a full stop, and without the place of an upload."""
+    text = _place.sub("", text)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+
+
+_place = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
+
+
+def moment(when: dt.datetime) -> str:
+    """Return a moment as the page shows it."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def duration(seconds: float) -> str:
+    """Return a time that is left, roughly."""
+    if seconds < 90:
+        return f"about {plural(max(5, round(seconds / 5) * 5), 'second')}"
+    if seconds < 5400:
+        return f"about {plural(round(seconds / 60), 'minute')}"
+    return f"about {plural(round(seconds / 3600), 'hour')}"
+
+
+def size(number: int) -> str:
+    """Return a size in bytes as people say it."""
+    if number < 1024:
+        return plural(number, "byte")
+    for unit in ("KB", "MB"):
+        number = round(number / 1024)
+        if number < 1024:
+            return f"{number} {unit}"
+    return f"{round(number / 1024)} GB"
