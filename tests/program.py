@@ -54,7 +54,9 @@ class Finished:
 
 def finished(arguments: Sequence[str | Path], code: int, stdout: str, stderr: str) -> Finished:
     """Return the end of a run, once what ``--json`` printed is as its schema in docs/schemas says."""
-    schemas.check([*map(str, arguments)], code, stdout)
+    words = [*map(str, arguments)]
+    schemas.check(words, code, stdout)
+    schemas.check_events(words, stderr)
     return Finished(code, stdout, stderr)
 
 
