@@ -109,12 +109,13 @@ class _Counts:
         self._clock = clock
         self._due = -math.inf
         self._counts: Mapping[str, int] = {}
+        self._final = False
 
-    def taken(self, count: CountRows, total: int, *, final: bool) -> Mapping[str, int]:
-        """Return the counts. ``final``: they must be those of all ``total`` rows."""
+    def taken(self, count: CountRows, *, final: bool) -> Mapping[str, int]:
+        """Return the counts. ``final``: nothing changes any more, so that they must be of now."""
         now = self._clock()
-        if now >= self._due or (final and sum(self._counts.values()) != total):
-            self._counts = count()
+        if now >= self._due or (final and not self._final):
+            self._counts, self._final = count(), final
             took = self._clock() - now
             self._due = self._clock() + _SHARE_OF_COUNTING * took
         return self._counts
@@ -134,7 +135,7 @@ class RowsProgress:
         wait = HERE.gravest()
         wait = wait if wait and is_news(wait) else None
         self._pace.look(settled)
-        counts = self._counts.taken(self._count, settled, final=settled >= rows)
+        counts = self._counts.taken(self._count, final=settled >= rows)
         return _facts(self._job, JobState.RUNNING, Progress(rows, settled, 0), counts, self._pace, wait)
 
 
@@ -168,7 +169,7 @@ class ProgressReader:
         else:
             self._pace.restart()
         counts = self._counts.taken(
-            lambda: _counts(self._ledger, self._job, progress), progress.rows, final=not state.active
+            lambda: _counts(self._ledger, self._job, progress), final=not state.active
         )
         return _facts(self._job.id, state, progress, counts, self._pace, wait)
 
