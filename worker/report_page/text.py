@@ -67,7 +67,7 @@ def with_command(text: str) -> Markup:
 def _marked(pattern: re.Pattern[str], text: str) -> Markup:
     parts, at = [], 0
     for found in pattern.finditer(text):
-        code = visible(found[found.lastindex or 0])
-        parts += [escape(visible(text[at : found.start()])), Markup("<code>"), escape(code), Markup("</code>")]
+        before, code = text[at : found.start()], found[found.lastindex or 0]
+        parts += [escape(visible(before)), Markup("<code>"), escape(visible(code)), Markup("</code>")]
         at = found.end()
     return Markup().join([*parts, escape(visible(text[at:]))])
