@@ -46,7 +46,7 @@ FAILURES = (
     Code("failed", "the command could not be carried out, for another reason", "follow the hint",
          effect="exit code 1"),
     Code("no_memory", "the process got no more memory",
-         "close other programs, or split the roster into smaller files", "exit code 1"),
+         "close other programs, or split the roster into smaller files", effect="exit code 1"),
     Code("unexpected", "a bug in siproster", "report it with the line that the hint gives; no row is lost",
          effect="exit code 1", command="siproster jobs"),
 )  # fmt: skip
