@@ -157,6 +157,11 @@ class Work:
         """Let the job's process finish its requests in flight; return whether it runs on this machine."""
         return interrupt(self._ledger.accounts.holder_of(job))
 
+    def report(self, job: Job, asker: Asker) -> None:
+        """Write the result files of a job into a folder of the server, such as those of a terminal's job."""
+        command = ["report", job.id, "--results", str(self.folder(job)), "--json"]
+        self._begin(_step(_of(job), "report", asker), command, UNBOUNDED)
+
     def resume(self, job: Job, asker: Asker) -> None:
         """Resume a job that was paused, stopped or interrupted."""
         if job.state is JobState.PLANNING:
