@@ -166,6 +166,9 @@ def _shown(error: Exception) -> Failure:
             return _wrong_usage(error)
         case SiprosterError():
             failure = Failure(error.kind, error.message, error.hint, error.exit_code)
+        case MemoryError():
+            hint = "close other programs, or split the roster into smaller files"
+            failure = Failure("no_memory", "there is not enough memory", hint, 1)
         case _:
             hint = "No row is lost: `siproster jobs` lists the jobs. Please report the bug with this line:"
             message = "unexpected error: this is a bug in siproster"

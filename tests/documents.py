@@ -30,6 +30,9 @@ PRINTED_HOME, PRINTED_PORTS = "/home/dana", ("8321", "5060")
 SESSIONS = ("docs/getting-started.md", "docs/first-import.md")
 """Pages whose ``console`` blocks are one session of a shell, shown with its output."""
 
+WAITING = r"^(waiting for|no answer from|the service answers again|looking up) .*\n"
+"""Lines that a command prints only on a machine that is too busy."""
+
 READY = {
     "siproster sandbox": "grep -q 'sandbox ready' {log}",
     # Its own output stays in its buffer, so the registrar is asked.
@@ -82,7 +85,7 @@ def _turns(console: str) -> Iterator[tuple[str, str]]:
 
 
 def normalized(output: str) -> str:
-    """Return an output without what each run has anew: ids, times, fingerprints, the width of columns."""
+    """Return an output without what each run has anew: ids, times, fingerprints, waits."""
     jobs: dict[str, str] = {}
     names = ("20261129-091502-staff-7f3a", "20261129-092140-staff-1c52", "20261129-093307-staff-b80e")
 
@@ -91,6 +94,7 @@ def normalized(output: str) -> str:
             jobs[found[0]] = names[len(jobs)]
         return jobs[found[0]]
 
+    output = re.sub(WAITING, "", output, flags=re.MULTILINE)
     output = re.sub(r"\b\d{8}-\d{6}-[a-z]+-[0-9a-f]{4}\b", known, output)
     output = re.sub(r"\b\d\d-\d\d \d\d:\d\dZ {2}\w+@[\w.-]+", "11-29 09:33Z  dana@pbx1", output)
     output = re.sub(r"\bin \d+\.\d s\b", "in 0.1 s", output)

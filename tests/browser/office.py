@@ -113,6 +113,18 @@ class Visitor:
         self.click("Upload")
         self.sees("How the file was understood")
 
+    def drop(self, name: str, text: str) -> None:
+        """Drop a file on the start page, as from a folder of the desktop."""
+        files = self.page.evaluate_handle(
+            """([name, text]) => {
+                const dropped = new DataTransfer();
+                dropped.items.add(new File([text], name));
+                return dropped;
+            }""",
+            [name, text],
+        )
+        self.page.locator("[data-drop]").dispatch_event("drop", {"dataTransfer": files})
+
     def plan(self) -> None:
         """Have all rows checked, and wait for the plan."""
         self.click("Check the rows")

@@ -184,13 +184,23 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     abel.click("Approve")
     abel.result()
     abel.sees("This job was undone")
-    # Nobody else's uploads and jobs are there for those who only upload.
+    # Those who only upload don't see what is of others, nor jobs of the shell.
     zoe.upload(rosters.clean(tmp_path / "secret.csv"))
     uma.open(zoe.page.url.removeprefix(office.url))
     uma.sees("There is no upload")
+    rosters.clean(office.program.work / "secret.csv")
+    assert office.program.run("plan", "secret.csv", "--save").code == 0
+    secret = office.program.run("jobs", "--json").json[0]["job"]
+    uma.open(f"/jobs/{secret}")
+    uma.sees("There is no job")
+    uma.upload(rosters.clean(tmp_path / "mine.csv"))
     uma.open("/jobs")
-    expect(uma.page.get_by_text("staff.csv")).to_be_visible()
+    expect(uma.page.get_by_role("row")).to_have_count(3)
     expect(uma.page.get_by_text("secret.csv")).to_have_count(0)
+    abel.open(f"/jobs/{secret}")
+    abel.approve()
+    abel.result()
+    abel.sees("All 12 users are in place")
 
 
 def test_the_server_is_killed_between_all_steps(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -254,6 +264,8 @@ def test_shell_and_page_share_their_jobs(visitor: Visitor, sandbox: Sandbox, tmp
     page.reload()
     visitor.sees("15 of 30 rows were done")
     sandbox.knobs(unavailable=None)
+    visitor.click("Write the result files")
+    expect(page.get_by_role("link", name="failed.csv")).to_be_visible()
     visitor.click("Run the failed rows again")
     visitor.click("Run them again")
     page.wait_for_url(lambda url: "shell" in url and "retry" not in url and "started" not in url)
@@ -298,7 +310,9 @@ def test_schedules(visitor: Visitor, sandbox: Sandbox) -> None:
 
 def test_pages_fit_narrow_and_wide_windows(visitor: Visitor, tmp_path: Path) -> None:
     """No page has to be scrolled sideways, from a small phone to a wide screen: wide tables scroll alone."""
-    visitor.upload(rosters.dirty(tmp_path / "narrow.csv"))
+    visitor.open()
+    visitor.drop("narrow.csv", rosters.dirty(tmp_path / "narrow.csv").read_text())
+    visitor.sees("How the file was understood")
     columns = visitor.page.url.removeprefix(visitor.office.url)
     visitor.plan()
     plan = visitor.page.url.removeprefix(visitor.office.url)

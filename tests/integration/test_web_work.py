@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import signal
 import subprocess
@@ -23,8 +24,9 @@ from worker.importing.process_id import is_alive
 from worker.ledger import CellCorrection, StepState, Upload
 from worker.model import Job, JobState, Status
 from worker.web.children import Bounds, Child
+from worker.web.plan_options import options_of
 from worker.web.rows import Query, RowTables
-from worker.web.work import Work, options_of
+from worker.web.work import Work
 
 Servers = Callable[[str, Upload], subprocess.Popen[str]]
 
@@ -159,15 +161,20 @@ def test_a_second_click_starts_no_second_process(site: Office, work: Work, sandb
 
 def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: Sandbox) -> None:
     """A child that takes too much memory or too long is ended with an error that says what to do."""
-    one = upload(site)
+    lines = "".join(f"{number},{GOOD},{'y' * 130_000}\n" for number in range(400))  # 52 MB, a page at once
+    packed = gzip.compress(f"username,password,note\n{lines}".encode(), 1)
+    with site.ledger.uploads.receive(site.seal, "dana", "staff.csv.gz") as receiving:
+        receiving.write(packed)
+    one = receiving.upload
+    assert one
     small = Work(
-        site, inspect=Bounds(memory=75 << 20, seconds=60), plan=Bounds(seconds=1), environment=environment
+        site, inspect=Bounds(memory=110 << 20, seconds=60), plan=Bounds(seconds=1), environment=environment
     )
     small.inspect(one, DANA)
     small.wait(one.place)
     error = again(site, one).error
     assert error
-    assert (error["code"], "75 MiB" in error["message"]) == ("too_large", True)
+    assert (error["code"], "110 MiB" in error["message"]) == ("too_large", True)
     sandbox.knobs(latency=30.0)
     small.plan(one, DANA)
     small.wait(one.place)
@@ -207,12 +214,28 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     assert site.ledger.cells.of(site.seal, f"job:{job.id}").cells == []
     retried = site.ledger.jobs.get(site.ledger.jobs.newest()[0])
     assert (retried.parent, retried.operator) == (job.id, "gina (page)")
+    with site.ledger.store.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM upload_blocks").scalar_one() == 0
     work.undo(retried, DANA)
     with pytest.raises(Conflict):
         work.approve_step(retried, DANA)
     work.approve_step(retried, ERIN)
     work.wait(f"job:{retried.id}")
     assert sorted(sandbox.digests()) == ["100", "101"]
+
+
+def test_four_eyes_for_other_plans(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox) -> None:
+    """Neither an outdated plan of an upload nor one's own plan gets around the four eyes."""
+    site = office(environment["SIPROSTER_LEDGER"], tmp_path / "results", four_eyes=True)
+    work = Work(site, environment=environment)
+    one = planned(work, site, upload(site))
+    plan = site.ledger.jobs.get(one.plan)
+    with pytest.raises(Conflict, match="somebody else has to approve"):
+        work.approve_plan(plan, DANA)
+    site.ledger.uploads.set_settings(one.id, {"limit": 1}, "frank")
+    with pytest.raises(Conflict, match="was changed since"):
+        work.approve_plan(plan, ERIN)
+    assert sandbox.log("POST", "/sipcredentials") == []
 
 
 @pytest.fixture

@@ -305,10 +305,12 @@ def test_the_first_import_takes_five_lines() -> None:
 
 
 def test_the_columns_of_the_results_are_those_described(reader: Reader) -> None:
-    """docs/jobs.md lists every bw__ column that a result file has, in its order."""
+    """The documentation lists every bw__ column that a result file has, in its order."""
     summary = run(reader.program, "import", "staff.csv")
     with Path(summary["files"]["results"]).open(encoding="utf-8", newline="") as file:
         columns = next(csv.reader(file))
-    told = re.search(r"- `results\.csv`:(.*?)then the roster's own", pages()["docs/jobs.md"], re.DOTALL)
+    told = re.search(
+        r"`results\.csv`[^`]*(`bw__job`.*?)then the roster's own", "".join(pages().values()), re.DOTALL
+    )
     assert told
     assert re.findall(r"`(bw__\w+)`", told[1]) == [name for name in columns if name.startswith("bw__")]

@@ -21,7 +21,8 @@ from worker.states import Reason
 ROOT = Path(__file__).parents[2]
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
-PAGES = pages()
+PAGES = {name: page for name, page in pages().items() if name != "CHANGELOG.md"}
+"""The changelog also names what is gone, or was never there."""
 SOURCES = [path for path in (ROOT / "worker").rglob("*.py") if "sandbox" not in path.relative_to(ROOT).parts]
 
 FOREIGN = {

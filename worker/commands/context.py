@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import re
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import cached_property, partial
@@ -22,7 +21,7 @@ from worker.commands.log_output import set_up_log
 from worker.commands.terminal import ProgressForm, echo
 from worker.commands.waiting import wait_reporter
 from worker.importing.job import on_behalf_of, operator
-from worker.ledger import Act, Ledger, Upload
+from worker.ledger import Act, Ledger
 from worker.ledger.uploads import PREFIX, refuse_shredded
 from worker.model import Endpoint, Options
 from worker.roster import Roster, open_roster
@@ -33,8 +32,6 @@ from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
 from worker.settings.addresses import is_bandwidth, sqlite_path
-
-_upload = re.compile(f"{PREFIX}([0-9a-f]{{16}})").fullmatch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -178,7 +175,7 @@ class Context:
 
         Raises NotFound if the ledger has none of that id, UsageError if it was shredded.
         """
-        if not (upload := self.named_upload(place)):
+        if not place.startswith(PREFIX) or not (upload := self.ledger.uploads.named(place)):
             return None
         refuse_shredded(upload)
         corrected = self.ledger.cells.of(self.seal, upload.place)
@@ -186,11 +183,6 @@ class Context:
         return unpacked(
             UploadedFile(upload.name, upload.place, upload.size, block, corrected.by_line, corrected.version)
         )
-
-    def named_upload(self, place: str) -> Upload | None:
-        """Return the upload that ``upload:ID`` names; None: the place is none. Raises NotFound."""
-        found = _upload(place)
-        return self.ledger.uploads.get(found[1]) if found else None
 
     @cached_property
     def seal(self) -> Seal:

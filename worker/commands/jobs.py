@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from typing import Any
 
 import click
@@ -13,10 +14,10 @@ from rich.text import Text
 
 from worker import lineage_report
 from worker import report as results
-from worker.advice import state_word, undo_word
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
 from worker.commands.facts import print_json
+from worker.commands.job_table import JobLine, Lineages, job_table
 from worker.commands.listing import asked
 from worker.commands.named_job import named_job, no_jobs
 from worker.commands.option_values import with_outputs
@@ -71,21 +72,23 @@ def jobs(ctx: click.Context, /, limit: int, audit: bool, as_json: bool, **given:
     if audit:
         _print_audit(ledger, limit, as_json=as_json)
         return
-    found = _of_account(map(ledger.jobs.get, ledger.jobs.newest()), given["account"])[:limit]
+    ids = ledger.jobs.newest()
+    found = list(islice(_of_account(map(ledger.jobs.get, ids), given["account"]), limit))
     if not found:
         _print_none(context, given["account"])
     if as_json:
-        print_json([results.summary(ledger, job, results.folder_of(job)) for job in found])
+        print_json([_summary(ledger, job) for job in found])
         return
     if not found:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("job", "state", "account", "rows", "not in place", "began", "by"):
-        right = heading in ("rows", "not in place")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "job")
-    for job in found:
-        table.add_row(*_cells(job, results.summary(ledger, job, results.folder_of(job))))
-    on_stdout().print(table)
+    console = on_stdout()
+    lineages = Lineages(ids, short=console.is_terminal)
+    lines = [JobLine(job, _summary(ledger, job), lineages.of(job)) for job in found]
+    console.print(job_table(lines, console))
+
+
+def _summary(ledger: Ledger, job: Job) -> dict[str, Any]:
+    return results.summary(ledger, job, results.folder_of(job))
 
 
 @jobs.command("purge")
@@ -296,14 +299,6 @@ def _words(name: str, value: Any) -> Iterator[str]:
             yield str(one)
 
 
-def _of_account(jobs: Iterable[Job], account: str) -> list[Job]:
-    """Return the jobs of the account that ``--account`` names, else all jobs of the ledger."""
-    return [job for job in jobs if not account or job.account == account]
-
-
-def _cells(job: Job, summary: Mapping[str, Any]) -> list[Text]:
-    troubled = summary["not_in_place"]
-    state = ", ".join(filter(None, (state_word(summary), undo_word(summary))))
-    began = (job.started or job.created).strftime("%m-%d %H:%MZ")
-    by = f"{job.operator}@{job.machine}"
-    return [Text(cell) for cell in (job.id, state, job.account, f"{job.rows:,}", f"{troubled:,}", began, by)]
+def _of_account(jobs: Iterable[Job], account: str) -> Iterator[Job]:
+    """Yield the jobs of the account that ``--account`` names, else all jobs of the ledger."""
+    return (job for job in jobs if not account or job.account == account)

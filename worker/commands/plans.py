@@ -53,6 +53,7 @@ from worker.importing.plan_summary import PlanSummary
 from worker.importing.realms import JobRealms
 from worker.importing.saved import SavedRows
 from worker.importing.validation import RosterPage
+from worker.ledger.uploads import PREFIX
 from worker.model import Absent, Action, Job, JobState, Options, Row, utc_now
 from worker.roster import Roster
 from worker.settings.addresses import sqlite_path
@@ -101,7 +102,8 @@ def plan_(ctx: click.Context, /, source: str, save: bool, columns: bool, **given
         return show_columns(context, source, options, as_json=given["as_json"])
     _refuse_unseen_change(context, on_change=on_change)
     keeps = options.generate_passwords
-    upload = context.named_upload(source)  # before it is read, so that a later change is noticed
+    # Before it is read, so that a change meanwhile is noticed.
+    upload = context.ledger.uploads.named(source) if source.startswith(PREFIX) else None
     with context.open_roster(source, options) as opened:
         print_roster(opened)
         options = opened.options

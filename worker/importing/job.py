@@ -19,6 +19,8 @@ from worker.model import Endpoint, Job, JobState, Options, utc_now
 
 ON_BEHALF_OF: Final = "SIPROSTER_ON_BEHALF_OF"
 """The variable by which the page's server names the person for whom it runs a command: a JSON object."""
+OF_PAGE: Final = " (page)"
+"""Follows the name of an operator who is a person of the page."""
 
 
 class RosterFacts(Protocol):
@@ -87,7 +89,7 @@ _person = re.compile(r"\S(?:.{0,98}\S)?").fullmatch
 def operator() -> str:
     """Return the name of the user who runs this process, or for whom the page does: ``dana (page)``."""
     if found := on_behalf_of():
-        return f"{found.person} (page)"
+        return f"{found.person}{OF_PAGE}"
     try:
         return getpass.getuser().encode("utf-8", "replace").decode()
     except (KeyError, OSError):  # a container may run as a uid without a name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,6 +91,9 @@ _UNUSED = text("""
 _FORGOTTEN = text("""
     DELETE FROM uploads WHERE shredded < :before
         AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = uploads.plan OR j.id = uploads.job)""")
+
+
+_place = re.compile(f"{PREFIX}([0-9a-f]{{16}})").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,11 @@ class Uploads:
         if row is None:
             raise NotFound(f"there is no upload {id_}", "upload the file on the page of `siproster serve`")
         return _upload(row)
+
+    def named(self, place: str) -> Upload | None:
+        """Return the upload that ``upload:ID`` names; None: the place is none. Raises NotFound."""
+        found = _place(place)
+        return self.get(found[1]) if found else None
 
     def newest(self, person: str = "", limit: int = 100) -> list[Upload]:
         """Return the uploaded rosters of a person (empty: of everybody), newest first, shredded ones too."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final
 
 from worker.ledger import Registration
@@ -13,12 +14,14 @@ from worker.model import Status
 from worker.report import OWN_COLUMNS
 from worker.report_page.callers import what_to_tell
 from worker.report_page.columns import ShownColumn, cells_reader, shown_columns, site_column
-from worker.report_page.text import cut
+from worker.report_page.text import LONGEST, cut
 
 REVERSED: Final = ("removed", "restored")
 """Results of an undo after which a row is not in place any more."""
 _REFUSED = ("wrong_password", "refused")
 _OWN = len(OWN_COLUMNS)
+_HEAD = 5
+"""Values of a row before its shown columns."""
 _MOST_LISTED = 25
 """Users who are not in place, listed for each site."""
 MOST_SITES: Final = 200
@@ -139,7 +142,7 @@ class Tally:
                     if group and len(group.listed) < _MOST_LISTED:
                         group.listed.append((int(line), name, called, kind))
         self._counts.update(counted)
-        return shown
+        return _cut(shown)
 
     def count(self) -> None:
         """Count what was added, for all that is asked from here on."""
@@ -212,3 +215,10 @@ class Tally:
         if len(self._spellings) < _MOST_SPELLINGS:
             self._spellings[cell] = group
         return group
+
+
+def _cut(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return rows whose columns are not too long; nearly always the same."""
+    if max(map(len, chain.from_iterable([row[_HEAD:] for row in rows])), default=0) <= LONGEST:
+        return rows
+    return [[*row[:_HEAD], *map(cut, row[_HEAD:])] for row in rows]

@@ -28,9 +28,9 @@ _MOST_PRINTED: Final = 32 << 20
 """Bytes of a child's output that are read."""
 _LAST_LINES: Final = 4
 _out_of_memory: Final = re.compile(
-    r"MemoryError|failed to map segment|[Cc]annot allocate memory|in start \(threading\.py"
+    r"failed to map segment|[Cc]annot allocate memory|in start \(threading\.py"
 ).search
-"""Match what a program prints that gets no more memory: for an object, a library, or a thread's stack."""
+"""Match what a program prints that gets no more memory for a library or a thread's stack."""
 _KILLED: Final = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
 """Signals that a process without memory ends with, by the system's hand or a library's."""
 
@@ -136,7 +136,8 @@ def _end(code: int, out: str, err: str, bounds: Bounds, late: bool) -> Ended:
     facts = _json(out)
     if late or -code == signal.SIGALRM:
         return Ended(None, too_long(bounds))
-    if bounds.memory and code and (_out_of_memory(err) or -code in _KILLED):
+    lacked = _out_of_memory(err) or ((facts or {}).get("error") or {}).get("code") == "no_memory"
+    if bounds.memory and code and (lacked or -code in _KILLED):
         return Ended(None, too_large(bounds))
     if facts is not None and set(facts) != {"error"}:
         return Ended(facts, None)

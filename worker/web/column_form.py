@@ -10,6 +10,7 @@ from typing import Any
 from worker.ledger import Upload
 from worker.reasons import plural
 from worker.roster.formats import FORMATS, GENERIC
+from worker.web.job_view import known_jobs
 from worker.web.site import Site
 from worker.web.words import sentence
 
@@ -137,7 +138,7 @@ def _column(one: Mapping[str, Any]) -> ColumnRow:
 def _realms(site: Site) -> list[str]:
     """Return the realms of the account's last jobs."""
     ledger = site.ledger
-    jobs = islice(map(ledger.jobs.get, ledger.jobs.newest()), _LOOKED_AT)
+    jobs = islice(known_jobs(ledger, ledger.jobs.newest()), _LOOKED_AT)
     ours = [job for job in jobs if (job.host, job.account) == (site.host, site.account)]
     return sorted({host for job in ours for host in ledger.jobs.hosts(job.id).values()})
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from worker.ledger import CellCorrection, Ledger, Role, Upload
 from worker.web.access import asker_of, upload_of, why_not_approve, work_of
 from worker.web.column_form import settings_of, view_of_columns
+from worker.web.job_view import known_jobs
 from worker.web.live import News, stream
 from worker.web.plan_view import plan_view
 from worker.web.render import render
@@ -29,14 +30,15 @@ _WAITS = {
 
 def job_of_upload(ledger: Ledger, upload: Upload) -> str:
     """Return the job that carries out, or has carried out, the plan of an upload; empty: there is none."""
-    return upload.job or (ledger.jobs.get(upload.plan).carried_out_by if upload.plan else "")
+    plans = known_jobs(ledger, filter(None, [upload.plan]))
+    return upload.job or next((plan.carried_out_by for plan in plans), "")
 
 
 def address_of_step(ledger: Ledger, upload: Upload) -> str:
     """Return the address of the step at which an upload is."""
     if job := job_of_upload(ledger, upload):
         return f"/jobs/{job}"
-    at_plan = upload.step != "inspect" if upload.child else upload.plan
+    at_plan = upload.step != "inspect" if upload.child else any(known_jobs(ledger, [upload.plan]))
     return f"/uploads/{upload.id}/{'plan' if at_plan else 'columns'}"
 
 

@@ -14,7 +14,7 @@ from worker import report
 from worker.ledger import Ledger, Role, Upload
 from worker.model import Job
 from worker.web.access import sees_all, work_of
-from worker.web.job_view import is_active, state_of
+from worker.web.job_view import is_active, known_jobs, state_of
 from worker.web.render import render
 from worker.web.row_table import offset_of
 from worker.web.site import Page, Site, person_of, site_of
@@ -92,8 +92,7 @@ def _job_entry(ledger: Ledger, job: Job) -> Entry:
 
 def _all_jobs(site: Site) -> Iterator[Job]:
     """Yield the jobs of the account, without plans that another job has carried out."""
-    for id_ in site.ledger.jobs.newest():
-        job = site.ledger.jobs.get(id_)
+    for job in known_jobs(site.ledger, site.ledger.jobs.newest()):
         if (job.host, job.account) == (site.host, site.account) and not job.carried_out_by:
             yield job
 
@@ -101,12 +100,11 @@ def _all_jobs(site: Site) -> Iterator[Job]:
 def _jobs_of(ledger: Ledger, uploads: list[Upload]) -> Iterator[Job]:
     """Yield the jobs of these uploads, with their retries."""
     for upload in uploads:
-        waiting = [upload.job or upload.plan] if upload.job or upload.plan else []
+        waiting = list(filter(None, [upload.job or upload.plan]))
         while waiting:
-            job = ledger.jobs.get(waiting.pop())
-            waiting += ledger.jobs.children(job.id)
-            if not job.carried_out_by:
-                yield job
+            id_ = waiting.pop()
+            waiting += ledger.jobs.children(id_)
+            yield from (job for job in known_jobs(ledger, [id_]) if not job.carried_out_by)
 
 
 ROUTES = [

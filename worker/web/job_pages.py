@@ -16,7 +16,7 @@ from worker.model import Job, JobState, Status, utc_now
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
-from worker.web.job_view import JobView, is_active, view_of
+from worker.web.job_view import JobView, is_active, known_jobs, view_of
 from worker.web.live import News, news_of, stream, texts_of
 from worker.web.plan_view import plan_view
 from worker.web.render import render
@@ -63,8 +63,7 @@ def job_page(request: Request) -> Response:
         step=step if step and step.state is StepState.PENDING else None, hosts=summary["realms"],
         why_not=why_not_approve(request, step.authors if step else ()), error=_error(step),
         actions=[] if _is_at_work(step) else list(_actions(request, job, view, step)),
-        commands=list(_commands(job, view)),
-        files=[] if live else _files(request, job),
+        commands=list(_commands(job, view)), files=None if live else _files(request, job),
         table=None if live else job_table(request, job, troubled=bool(summary["not_in_place"])),
     )  # fmt: skip
 
@@ -216,10 +215,8 @@ def started_page(request: Request) -> Response:
     step = work_of(request).step(f"job:{job.id}")
     if step is None or step.state is StepState.PENDING or step.started is None:
         return see_other(f"/jobs/{job.id}")
-    begun = [
-        child for child in map(ledger.jobs.get, ledger.jobs.children(job.id)) if child.created >= step.started
-    ]
-    if begun:
+    children = known_jobs(ledger, ledger.jobs.children(job.id))
+    if begun := [child for child in children if child.created >= step.started]:
         return see_other(f"/jobs/{begun[-1].id}")
     if step.state is not StepState.RUNNING:
         return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" else ""))
@@ -235,6 +232,13 @@ def started_events(request: Request) -> Response:
         return ("over", here) if started_page(request).status_code == 303 else ("facts", "{}")
 
     return stream(look)
+
+
+def write_files(request: Request) -> Response:
+    """Write the result files of a job whose own the server can't find."""
+    job = job_of(request)
+    work_of(request).report(job, asker_of(request))
+    return see_other(f"/jobs/{job.id}")
 
 
 def undo_page(request: Request) -> Response:
@@ -306,5 +310,6 @@ ROUTES = [
     Page("/jobs/{job}/undo", undo, ("POST",), Role.APPROVE),
     Page("/jobs/{job}/approve-step", approve_step, ("POST",), Role.APPROVE),
     Page("/jobs/{job}/withdraw", withdraw, ("POST",), Role.APPROVE),
+    Page("/jobs/{job}/files", write_files, ("POST",), Role.UPLOAD),
     Page("/jobs/{job}/files/{name}", file, ("GET",), Role.UPLOAD),
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +54,16 @@ class JobView:
     can: frozenset[str] = field(default_factory=frozenset)
     """What may be done about it: pause, cancel, resume, retry, undo, approve."""
     reasons_title: str = "Why rows are not in place"
+
+
+def known_jobs(ledger: Ledger, ids: Iterable[str]) -> Iterator[Job]:
+    """Yield the jobs of these ids, without those that were removed."""
+    for id_ in ids:
+        try:
+            job = ledger.jobs.get(id_)
+        except NotFound:
+            continue
+        yield job
 
 
 def is_active(ledger: Ledger, job: Job) -> bool:
@@ -193,10 +202,8 @@ def reason_rows(
 
 
 def _family(ledger: Ledger, job: Job) -> Iterator[tuple[str, str]]:
-    with suppress(NotFound):  # it may have been purged
-        if job.parent:
-            saved = ledger.jobs.get(job.parent).saved
-            yield ("It carries out the plan" if saved else "It ran rows again of"), job.parent
+    for parent in known_jobs(ledger, filter(None, [job.parent])):
+        yield ("It carries out the plan" if parent.saved else "It ran rows again of"), parent.id
     for child in ledger.jobs.children(job.id):
         yield ("It was carried out by" if job.carried_out_by == child else "Rows were run again by"), child
 

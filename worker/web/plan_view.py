@@ -22,6 +22,9 @@ ACTIONS: Mapping[Action, tuple[str, str]] = {
     Action.SKIP: ("Skipped", PLAIN),
 }
 
+WARNINGS = {code.name: f"{sentence(code.meaning)} {sentence(code.advice)}" for code in codes.WARNINGS}
+"""What each warning means, and what to do about it."""
+
 _UNREGISTERED = "Their phones will not be able to register any more."
 _OUTDATED = "Phones that have the old password will not be able to register any more."
 
@@ -92,8 +95,5 @@ def _sentences(job: Job, actions: Mapping[str, int], leavers: int) -> Iterator[s
 
 
 def _warnings(ledger: Ledger, job: Job) -> Iterator[Warned]:
-    known = {code.name: code for code in codes.WARNINGS}
     for name, rows in ledger.jobs.warnings(job.id).items():
-        code = known.get(name)
-        texts = (sentence(code.meaning), sentence(code.advice)) if code else (f"`{name}`",)
-        yield Warned(f"{plural(rows, 'row')}:", " ".join(texts))
+        yield Warned(f"{plural(rows, 'row')}:", WARNINGS.get(name, f"`{name}`"))

@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.ledger import Upload
 from worker.model import Job
 from worker.roster import fields_of
-from worker.web.plan_view import ACTIONS
+from worker.web.plan_view import ACTIONS, WARNINGS
 from worker.web.rows import Query, RowsShown, TableRow
 from worker.web.site import site_of
 from worker.web.words import STATUSES, sentence
@@ -173,12 +173,20 @@ def offset_of(request: Request) -> int:
 
 def _row(row: TableRow, columns: Sequence[str], form: _Form) -> RowView:
     word, kind = form.words.get(row.status, (row.status, ""))
-    reasons = [sentence(row.error)] if row.error else [sentence(of_row(code).meaning) for code in row.codes]
     editing = form.editing if row.troubled and row.correctable else None
     cells = [_cell(row, column, editing) for column in columns]
     if form.editing and (password := form.editing.password):
         cells.append(_password_cell(row, editing) if editing else Cell(password, "", secret=True))
-    return RowView(row.line, word, kind, row.troubled, row.name, reasons, cells)
+    return RowView(row.line, word, kind, row.troubled, row.name, list(_reasons(row)), cells)
+
+
+def _reasons(row: TableRow) -> Iterator[str]:
+    """Yield why a row is not in place, or what would be changed, and its warnings."""
+    if row.error:
+        yield sentence(row.error)
+    else:
+        yield from (sentence(of_row(code).meaning) for code in row.codes or row.differs)
+    yield from (f"Warning: {WARNINGS[code]}" for code in row.warnings if code in WARNINGS)
 
 
 def _cell(row: TableRow, column: str, editing: Editing | None) -> Cell:

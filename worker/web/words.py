@@ -38,7 +38,7 @@ STATES: Mapping[JobState, tuple[str, str]] = {
     JobState.DONE: ("Finished", GOOD),
 }
 
-STEPS = {"resume": "Resuming", "undo": "Undoing"}
+STEPS = frozenset({"resume", "undo", "report"})
 """Steps of the page during which a job's page is live."""
 
 RUNS: Mapping[str, tuple[str, str]] = {

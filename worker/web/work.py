@@ -17,24 +17,19 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from worker.errors import Conflict, LedgerError, NotFound, SiprosterError, UsageError
-from worker.importing.job import ON_BEHALF_OF
+from worker.importing.job import OF_PAGE, ON_BEHALF_OF
 from worker.importing.process_id import interrupt, is_alive, process_id
 from worker.ledger import Ledger, Step, StepState, Upload
-from worker.ledger.uploads import CORRECTIONS
+from worker.ledger.uploads import CORRECTIONS, PREFIX
 from worker.model import Job, JobState
+from worker.reasons import reason_of
 from worker.seal import Seal
 from worker.states import Reason, Why
 from worker.web.children import UNBOUNDED, Bounds, Child, Ended, failure, interrupted
 from worker.web.corrections_file import corrections_file
+from worker.web.plan_options import options_of
 
 log = logging.getLogger(__name__)
-
-SETTINGS: Final = frozenset({
-    "realm", "create-realm", "domain", "application", "on-existing", "from", "map", "username", "where",
-    "skip", "limit", "carry", "delimiter", "encoding", "sheet", "header-line", "blanks", "normalize", "weak",
-    "max-failed", "max-changes", "require-rows", "rate", "not-before", "not-after",
-})  # fmt: skip
-"""Options of ``plan`` that an upload may set, without dashes; none names a file of the server's."""
 
 MOST_MEMORY: Final = 1536 << 20
 """Bytes of memory of a process that reads an uploaded file."""
@@ -124,7 +119,7 @@ class Work:
         def check() -> None:
             now = self._ledger.uploads.get(upload.id)
             if now.plan != plan or not plan:
-                raise Conflict("the upload was changed since it was planned", "plan it again")
+                raise _changed()
             self._refuse_authors(now.authors, asker)
 
         command = ["import", "--plan", plan, "--yes", "--results", str(folder), "--json"]
@@ -141,14 +136,31 @@ class Work:
     # Jobs
 
     def approve_plan(self, plan: Job, asker: Asker) -> None:
-        """Carry out a saved plan that was not made of an upload: in a terminal, or held back by a guard."""
+        """Carry out a saved plan that was not made of an upload: in a terminal, or held back by a guard.
+
+        Raises Conflict for a plan of an upload that was changed since, or, with four eyes, for one of its
+        authors, or for the person who made the plan.
+        """
         folder = self._new_folder(plan.id)
+
+        def check() -> None:
+            upload = self._ledger.uploads.of_job(plan.id)
+            if plan.source.startswith(PREFIX) and (upload is None or upload.plan != plan.id):
+                raise _changed()
+            authors = upload.authors if upload else ()
+            self._refuse_authors((*authors, plan.operator.removesuffix(OF_PAGE)), asker)
+
         command = ["import", "--plan", plan.id, "--yes", "--results", str(folder), "--json"]
-        self._begin(_step(_of(plan), "approve", asker), command, UNBOUNDED)
+        self._begin(_step(_of(plan), "approve", asker), command, UNBOUNDED, check)
 
     def pause(self, job: Job) -> bool:
         """Let the job's process finish its requests in flight; return whether it runs on this machine."""
         return interrupt(self._ledger.accounts.holder_of(job))
+
+    def report(self, job: Job, asker: Asker) -> None:
+        """Write the result files of a job into a folder of the server, such as those of a terminal's job."""
+        command = ["report", job.id, "--results", str(self.folder(job)), "--json"]
+        self._begin(_step(_of(job), "report", asker), command, UNBOUNDED)
 
     def resume(self, job: Job, asker: Asker) -> None:
         """Resume a job that was paused, stopped or interrupted."""
@@ -244,8 +256,7 @@ class Work:
             try:
                 check()
             except SiprosterError as error:
-                told = failure("conflict", error.message, error.hint, error.exit_code)
-                self._ledger.steps.end(self._site.seal, step.subject, process_id(), error=told)
+                self._end_with(step, error)
                 raise
         self._start(step, lambda: command, bounds)
 
@@ -276,7 +287,10 @@ class Work:
         thread.start()
 
     def _carry_out(self, step: Step, command: Callable[[], Sequence[str]], bounds: Bounds) -> None:
-        """Run a step's process and settle its end; if the ledger is away, ``reap`` does that later."""
+        """Run a step's process and settle its end; if the ledger is away, ``reap`` does that later.
+
+        An error before the process began is the step's.
+        """
         try:
             if bounds == UNBOUNDED:
                 self._run(step, command(), bounds)
@@ -285,10 +299,20 @@ class Work:
                     self._run(step, command(), bounds)
         except LedgerError as error:
             log.warning("%s of %s: %s", step.step, step.subject, error.message)
+        except SiprosterError as error:
+            self._end_with(step, error)
+        except OSError as error:
+            why = f"its process could not be started: {reason_of(error)}"
+            self._end_with(step, UsageError(why, "ask the administrator of this page"))
         finally:
             with self._lock:
                 if self._threads.get(step.subject) is threading.current_thread():
                     del self._threads[step.subject]
+
+    def _end_with(self, step: Step, error: SiprosterError) -> None:
+        """End a step whose process did not begin."""
+        told = failure(error.kind, error.message, error.hint, error.exit_code)
+        self._ledger.steps.end(self._site.seal, step.subject, process_id(), error=told)
 
     def _run(self, step: Step, command: Sequence[str], bounds: Bounds) -> None:
         steps, subject = self._ledger.steps, step.subject
@@ -303,6 +327,8 @@ class Work:
             return
         child.go()
         self._settle(step, child.id, child.wait(lambda: self._saw(subject, child.id)))
+        if step.step == "retry" and (corrections := self._ledger.uploads.named(command[-1])):
+            self._ledger.uploads.shred(corrections.id)
 
     def _saw(self, subject: str, child: str) -> None:
         try:
@@ -325,7 +351,7 @@ class Work:
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
                 self._ledger.chunks.shred_expired()
-        if step.step == "retry" and end.facts:
+        if step.step == "retry" and self._is_done(step):
             self._ledger.cells.forget(step.subject)
         results = {step.step: end.facts} if end.facts is not None else None
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
@@ -354,7 +380,14 @@ class Work:
             return False
         if step.step == "undo":
             return job.undone is not None
+        if step.step in ("retry", "approve"):
+            return self._has_begun(step, job)
         return step.step == "resume" and job.state is JobState.DONE
+
+    def _has_begun(self, step: Step, job: Job) -> bool:
+        """Return whether a step has begun a job that retries this one, or carries it out."""
+        children = map(self._ledger.jobs.get, self._ledger.jobs.children(job.id))
+        return any(step.started and child.created >= step.started for child in children)
 
     def _reading(self, upload: Upload, option: str) -> list[str]:
         if upload.shredded or upload.job:
@@ -392,20 +425,6 @@ class Work:
         return file.upload
 
 
-def options_of(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as options of the command line. Raises UsageError for one that isn't allowed."""
-    found: list[str] = []
-    for name, value in settings.items():
-        if name not in SETTINGS:
-            raise UsageError(f"--{name} can't be set on the page", "plan the file in a terminal with it")
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is True:
-                found.append(f"--{name}")
-            elif one not in (None, False, ""):
-                found.append(f"--{name}={one}")
-    return found
-
-
 def _step(subject: str, step: str, asker: Asker) -> Step:
     return Step(subject, step, asker.person, asker.origin)
 
@@ -416,6 +435,10 @@ def _of(job: Job) -> str:
 
 def _busy(step: Step) -> Conflict:
     return Conflict(f"{step.step} is at work on {step.subject.replace(':', ' ')}", "wait until it has ended")
+
+
+def _changed() -> Conflict:
+    return Conflict("the upload was changed since it was planned", "plan it again")
 
 
 def _changed_meanwhile() -> dict[str, Any]:
