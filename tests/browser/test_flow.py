@@ -152,6 +152,8 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     """With four eyes, those who uploaded or corrected a roster can't approve it; others see and do so."""
     office = make_office("--four-eyes", people=(("uma", "upload"), ("abel", "approve"), ("zoe", "approve")))
     uma, abel, zoe = (Visitor(office, make_tab()) for _ in range(3))
+    uma.open()
+    uma.tab.check_accessible()
     for visitor, name in ((uma, "uma"), (abel, "abel"), (zoe, "zoe")):
         visitor.sign_in(office.tokens[name])
     uma.upload(rosters.dirty(tmp_path / "staff.csv"))
@@ -219,7 +221,7 @@ def test_the_server_is_killed_between_all_steps(visitor: Visitor, sandbox: Sandb
     office, page = visitor.office, visitor.page
     visitor.open()
     office.restart()
-    visitor.upload(rosters.clean(tmp_path / "killed.csv", users=40))
+    visitor.upload(rosters.clean(tmp_path / "killed.csv", users=60))
     office.restart()
     page.reload()
     visitor.sees("How the file was understood")
@@ -234,17 +236,21 @@ def test_the_server_is_killed_between_all_steps(visitor: Visitor, sandbox: Sandb
     page.reload()
     visitor.click("Pause")
     visitor.result()
-    visitor.sees("15 of 40 rows were done")
+    visitor.sees("15 of 60 rows were done")
     office.restart()
     page.reload()
     sandbox.knobs(unavailable=None)
     visitor.click("Resume")
     visitor.result()
-    visitor.sees("All 40 users are in place")
+    visitor.sees("All 60 users are in place")
     office.restart()
     page.reload()
-    visitor.sees("All 40 users are in place")
-    assert len(names(sandbox)) == 40
+    visitor.sees("All 60 users are in place")
+    assert len(names(sandbox)) == 60
+    visitor.click("Next")
+    expect(page.get_by_text("51 to 60 of 60")).to_be_visible()
+    visitor.click("Previous")
+    expect(page.get_by_text("1 to 50 of 60")).to_be_visible()
 
 
 def test_shell_and_page_share_their_jobs(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -318,3 +324,7 @@ def test_schedules(visitor: Visitor, sandbox: Sandbox) -> None:
     visitor.click("Pause")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert len(names(sandbox)) == 3
+    for path in ("/people", "/audit"):
+        visitor.open(path)
+        visitor.tab.check_accessible()
+        visitor.tab.check_fits()
