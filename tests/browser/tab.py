@@ -16,6 +16,8 @@ AXE = Path(__file__).parents[2] / ".venv/npm/node_modules/axe-core/axe.min.js"
 expect.set_options(timeout=30_000)  # programs start slowly on a busy machine
 
 SCHEMES: tuple[Any, ...] = ("light", "dark")
+WIDTHS = (360, 800, 1600)
+"""Pixels."""
 
 _LISTEN = """
 window.violations = [];
@@ -80,9 +82,14 @@ class Tab:
             assert found == [], f"{self.page.url}, {scheme}:\n" + "\n".join(found)
 
     def check_fits(self) -> None:
-        """Fail if the page is wider than the window, so that people would have to scroll sideways."""
-        wide, window = self.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-        assert wide <= window, f"{self.page.url} is {wide} pixels wide in a window of {window}"
+        """Fail if the page has to be scrolled sideways in a window from a small phone to a wide screen."""
+        before = self.page.viewport_size
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{self.page.url} is {wide} pixels wide in a window of {width}"
+        if before:
+            self.page.set_viewport_size(before)
 
     def close(self) -> None:
         """Close it with its session."""

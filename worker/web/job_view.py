@@ -93,7 +93,7 @@ def state_of(job: Job, summary: Mapping[str, Any], *, active: bool) -> tuple[str
         return "Carried out", GOOD
     if job.state is JobState.PAUSED and active:
         return "Waiting", WARN
-    if job.state.active and not active:
+    if job.state in (JobState.PLANNING, JobState.RUNNING) and not active:
         return "Interrupted", WARN
     word, kind = STATES[job.state]
     return (word, BAD) if job.state is JobState.DONE and summary["not_in_place"] else (word, kind)
