@@ -1,4 +1,5 @@
 # make demo   the whole journey against a local stand-in for the API
+# make quick  the tests that fail most often, in a minute
 # make test   every test, with a real Redis and a real PostgreSQL
 # make chaos  real processes under random faults for 15 minutes: make chaos SEED=7 SECONDS=900
 # make fuzz-rosters  10,000 odd rosters against an independent reader: make fuzz-rosters SEED=2 ROSTERS=10000
@@ -12,6 +13,7 @@
 # make docs   what the documentation shows of the program: printed output, and the man page
 # make audit  are there advisories about the pinned versions? (pip-audit; needs the network)
 # make lint   ruff and mypy
+# make release-check   build wheel, sdist and image, and try them; make release: for the tagged commit (docs/releasing.md)
 # ARGS go to pytest, or to the benchmark: make test ARGS="tests/unit -k digest"
 
 PYTHON ?= python3
@@ -33,10 +35,16 @@ NPM = $(shell command -v npm > /dev/null || echo npm)
 AXE := axe-core@4.14.1
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 
-.PHONY: demo test chaos hostile fuzz-rosters fuzz-formats bench stages shape screenshots docs audit lint format ci-packages clean
+.PHONY: demo quick test chaos hostile fuzz-rosters fuzz-formats bench stages shape screenshots docs audit lint format \
+    release-check release ci-packages clean
 
 demo: $(VENV)/program
 	@$(VENV)/bin/siproster demo
+
+# Without random inputs, and of the whole program only its main paths.
+quick: $(VENV)/everything
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal --ignore-glob='*/test_fuzz_*' tests/unit \
+	    tests/system/test_json.py tests/system/test_import.py $(ARGS)
 
 test: $(VENV)/everything
 	$(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
@@ -84,6 +92,12 @@ lint: $(VENV)/everything
 format: $(VENV)/everything
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+release-check: $(VENV)/everything
+	$(VENV)/bin/python -m tests.release
+
+release: $(VENV)/everything
+	$(VENV)/bin/python -m tests.release --final
 
 ci-packages:
 	$(SUDO) apt-get update --quiet=2

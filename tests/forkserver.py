@@ -2,7 +2,7 @@
 
 ``python forkserver.py ROOT SOCKET`` imports the program in ROOT once. A request on the socket is a length and
 a JSON object with ``words``, ``folder`` and ``environment``; with it come the descriptors of stdin, stdout,
-stderr and of a pipe, to which the process's id is written and, at its end, its exit code.
+stderr and of a pipe, to which the process's id is written and, at its end, its status as ``wait`` has it.
 """
 
 from __future__ import annotations
@@ -62,26 +62,70 @@ class ForkServer:
         with ExitStack() as opened:
             printed = [opened.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in "12"]
             stdin, end_of_stdin = os.pipe()
-            told, telling = os.pipe()
-            opened.callback(os.close, told)
             os.close(end_of_stdin)
-            request = json.dumps({"words": words, "folder": str(folder), "environment": environment}).encode()
-            with self._sending:
-                theirs = [stdin, *(file.fileno() for file in printed), telling]
-                socket.send_fds(self._requests, [NUMBER.pack(len(request))], theirs)
-                self._requests.sendall(request)
+            streams = [stdin, *(file.fileno() for file in printed)]
+            process, told = self.begin(words, folder, environment, streams)
+            opened.callback(os.close, told)
             os.close(stdin)
-            os.close(telling)
-            process = number_of(told)
             late = not select.select([told], [], [], seconds)[0]
             if late:
                 os.killpg(process, signal.SIGKILL)
-            code = number_of(told)
+            code = os.waitstatus_to_exitcode(number_of(told))
             for file in printed:
                 file.seek(0)
             stdout, stderr = (file.read() for file in printed)
             assert not late, f"{words} still ran after {seconds} s:\n{stdout}\n{stderr}"
             return code, stdout, stderr
+
+    def begin(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], streams: Sequence[int]
+    ) -> tuple[int, int]:
+        """Return a command's process id, and the descriptor that its status will be read from."""
+        told, telling = os.pipe()
+        request = json.dumps({"words": words, "folder": str(folder), "environment": environment}).encode()
+        with self._sending:
+            socket.send_fds(self._requests, [NUMBER.pack(len(request))], [*streams, telling])
+            self._requests.sendall(request)
+        os.close(telling)
+        return number_of(told), told
+
+
+class Forked(subprocess.Popen[str]):
+    """A command that a fork server begins, in a process group of its own; all else is as in ``subprocess``.
+
+    Only how a process begins, and how its status is learned, are other than there, since it is a child of the
+    fork server's. These methods' names are CPython's own, of 3.11 to 3.14.
+    """
+
+    def __init__(self, server: ForkServer, words: Sequence[str], **given: Any) -> None:
+        self._server = server
+        self._told = -1
+        super().__init__(words, text=True, encoding="utf-8", **given)
+
+    def _execute_child(self, *given: Any) -> None:
+        """Begin the process; ``given`` are Popen's own arguments, and the six ends of its pipes."""
+        words, folder, environment = given[0], given[5], given[6]
+        stdin, _, out, stdout, err, stderr = given[10:16]
+        self.pid, self._told = self._server.begin(words, folder, environment, [stdin, stdout, stderr])
+        for theirs in (stdin, *([stdout] if out != -1 else []), *([stderr] if err != -1 else [])):
+            os.close(theirs)
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        """Return the process's id and status, or zeros while it runs."""
+        if not select.select([self._told], [], [], 0 if flags & os.WNOHANG else None)[0]:
+            return 0, 0
+        status = number_of(self._told)
+        os.close(self._told)
+        return self.pid, status
+
+    def _internal_poll(self, *_given: Any) -> int | None:
+        """Return the exit code, or None while the process runs."""
+        with self._waitpid_lock:  # type: ignore[attr-defined]
+            if self.returncode is None and self._told != -1:
+                process, status = self._try_wait(os.WNOHANG)
+                if process:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            return self.returncode
 
 
 def number_of(told: int) -> int:
@@ -115,17 +159,20 @@ def serve(requests: socket.socket) -> dict[str, Any] | None:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if child := os.fork():
-                tell_end(child, descriptors[3])
+                tell_end(child, descriptors)
             become(request, descriptors)
             return request
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def tell_end(child: int, telling: int) -> NoReturn:
-    """Wait for the end of this child, write its exit code, and exit."""
+def tell_end(child: int, descriptors: Sequence[int]) -> NoReturn:
+    """Wait for the end of this child, write its status, and exit. The streams are the child's alone."""
+    *streams, telling = descriptors
+    for stream in streams:
+        os.close(stream)
     _, status = os.waitpid(child, 0)
-    os.write(telling, NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os.write(telling, NUMBER.pack(status))
     os._exit(0)
 
 
@@ -141,6 +188,8 @@ def become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    failpoints = sys.modules["worker.failpoints"]  # the only one that reads a setting while it is imported
+    failpoints.hit.__self__.__init__(os.environ.get(failpoints.VARIABLE, ""))
 
 
 def carry_out(program: Any, words: Sequence[str]) -> None:

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests import schemas
-from tests.forkserver import ForkServer
+from tests.forkserver import Forked, ForkServer
 
 CLI = Path(__file__).parents[1] / "cli.py"
 INHERITED = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
 
 SETTINGS = ("BW_", "SIPROSTER_")
-"""How those variables begin that only the program reads, and only when it runs a command, but for one:"""
-
-READ_ON_IMPORT = "SIPROSTER_FAILPOINTS"
+"""How those variables begin that only the program reads, and only when it runs a command."""
 
 
 @functools.cache
@@ -56,7 +54,9 @@ class Finished:
 
 def finished(arguments: Sequence[str | Path], code: int, stdout: str, stderr: str) -> Finished:
     """Return the end of a run, once what ``--json`` printed is as its schema in docs/schemas says."""
-    schemas.check([*map(str, arguments)], code, stdout)
+    words = [*map(str, arguments)]
+    schemas.check(words, code, stdout)
+    schemas.check_events(words, stderr)
     return Finished(code, stdout, stderr)
 
 
@@ -72,6 +72,8 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     cli: Path = CLI
+    inherits: bool = True
+    """Whether what is started may inherit its modules, too; ``ps`` doesn't show its arguments then."""
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -87,11 +89,11 @@ class Program:
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = 120, **more: str) -> Finished:
         """Run it to its end. ``more``: environment variables for this run alone.
 
-        The process inherits its modules, which saves half a second, unless it is given what Python or a
-        library may read while it is imported.
+        The process inherits its modules unless it is given what Python or a library may read while it is
+        imported.
         """
         given = self.environment | more
-        if self.cli == CLI and not stdin and self.only_settings(given):
+        if not stdin and self._may_inherit(given):
             return finished(arguments, *fork_server().run([*map(str, arguments)], self.work, given, seconds))
         process = self.start(*arguments, log=None, **more)
         try:
@@ -102,28 +104,31 @@ class Program:
             raise AssertionError(f"{arguments} still ran after {seconds} s:\n{stdout}\n{stderr}") from None
         return finished(arguments, process.returncode, stdout, stderr)
 
+    def _may_inherit(self, given: Mapping[str, str]) -> bool:
+        return self.cli == CLI and self.only_settings(given)
+
     def only_settings(self, given: Mapping[str, str]) -> bool:
         """Whether this environment differs in no more than settings from the usual one."""
         changed = dict(given.items() ^ self._usual.items())
-        return all(name.startswith(SETTINGS) for name in changed) and not given.get(READ_ON_IMPORT)
+        return all(name.startswith(SETTINGS) for name in changed)
 
     def start(self, *arguments: str | Path, log: Path | None = None, **more: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own, with pipes.
 
         ``log``: a file for all that it prints, for one that runs long: a full pipe would stop it.
         """
+        given, words = self.environment | more, [*map(str, arguments)]
         with log.open("a") if log else contextlib.nullcontext(subprocess.PIPE) as printed:
-            process = subprocess.Popen(
-                [sys.executable, str(self.cli), *map(str, arguments)],
-                cwd=self.work,
-                env=self.environment | more,
-                stdin=subprocess.PIPE,
-                stdout=printed,
-                stderr=printed,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,
-            )
+            streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": printed, "stderr": printed}
+            if self.inherits and self._may_inherit(given):
+                process: subprocess.Popen[str] = Forked(
+                    fork_server(), words, cwd=self.work, env=given, **streams
+                )
+            else:
+                process = subprocess.Popen(
+                    [sys.executable, str(self.cli), *words], cwd=self.work, env=given, text=True,
+                    encoding="utf-8", start_new_session=True, **streams,
+                )  # fmt: skip
         self.started.append(process)
         return process
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,14 @@ def check(words: Sequence[str], code: int, stdout: str) -> None:
     if isinstance(facts, list):
         facts = facts[:_SOME] + facts[_SOME:][-_SOME:]
     validator(command_of(words))(facts)
+
+
+def check_events(words: Sequence[str], stderr: str) -> None:
+    """Raise JsonSchemaException if ``--progress json`` printed a line that is not as progress.json says.
+
+    A line that is no JSON is wrong usage, which was found before the options were.
+    """
+    if ("--progress", "json") in pairwise(words):
+        for line in stderr.splitlines():
+            if line.startswith("{"):
+                validator("progress")(json.loads(line))

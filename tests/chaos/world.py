@@ -95,7 +95,7 @@ class World:
             closing(Celery("chaos", broker=self.redis.url, set_as_current=False))
         )
         service = self.sandbox.environment() | {"BW_CLIENT_SECRET": CLIENT_SECRET}
-        self.program = Program(self.folder / "home", service)
+        self.program = Program(self.folder / "home", service, inherits=False)  # ps is watched
         opened.callback(self.program.close)
         for watch in (
             MonitorWatch(self.redis.port, self.folder / "monitor.txt"),

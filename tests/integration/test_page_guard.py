@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.integration.page import PageServer, Visitor, multipart
+from tests.unit.jobs import make_row, start_job
 from worker.errors import LedgerAway, UsageError
 from worker.ledger import Role
 from worker.web.app import ROUTES
@@ -89,6 +90,28 @@ def test_each_route_asks_for_its_role(page: PageServer) -> None:
     assert wrong == []
 
 
+def test_what_is_another_s_is_not_there(page: PageServer) -> None:
+    """The uploads and jobs of others are answered as those that never were, whatever is asked of them."""
+    with page.ledger.uploads.receive(page.site.seal, "approve", "board.csv") as receiving:
+        receiving.write(b"user,password\n101,a\n")
+    assert receiving.upload
+    names = {"upload": receiving.upload.id, "job": start_job(page.ledger, [make_row(2)]).id}
+    lee = page.visitor(Role.UPLOAD)
+    token, asked = lee.csrf, 0
+    for one in ROUTES:
+        for method in one.methods if one.role is Role.UPLOAD else ():
+            paths = [re.sub(r"\{(upload|job)\}", there, one.path) for there in ("nobody", *names.values())]
+            if paths[0] == one.path:
+                continue
+            data = {"csrf": token} if method == "POST" else None
+            answers = [lee.request(method, re.sub(r"\{\w+\}", "x", path), data=data) for path in paths]
+            assert {answer.status_code for answer in answers} == {404}, one.path
+            assert "board.csv" not in "".join(answer.text for answer in answers)
+            asked += 1
+    assert asked >= 10
+    assert page.visitor(Role.APPROVE).get(f"/jobs/{names['job']}").status_code == 200
+
+
 def test_only_signing_in_needs_no_role() -> None:
     """A new page is not public by mistake."""
     assert {page.path for page in ROUTES if page.role is None} == {"/sign-in"}
@@ -99,13 +122,13 @@ def test_a_form_without_its_token_is_refused(page: PageServer, admin: Visitor, k
     """Each route that changes something refuses a form with no token, a made-up one, or another session's."""
     others = {"another's": page.visitor(Role.ADMIN), "of a visitor": page.visitor()}
     token = others[kind].csrf if kind in others else {"missing": "", "forged": "0" * 64}[kind]
-    refused = {}
+    refused, before = {}, page.stored("uploads")
     for one, method in CHANGES:
         body = multipart(token, b"a.csv", b"user\n") if one.reads_body else {"data": {"csrf": token}}
         refused[one.path] = admin.request(method, path_of(one), **body).status_code
     assert set(refused.values()) == {403}
     assert admin.get("/people").status_code == 200  # not signed out
-    assert page.stored("uploads") == page.stored("upload_blocks") == 0
+    assert page.stored("uploads") == before
 
 
 @pytest.mark.parametrize(

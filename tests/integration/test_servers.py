@@ -107,7 +107,7 @@ def test_a_command_that_inherits_its_modules_is_as_any_other(siproster: Program)
     assert siproster.run("doctor") == siproster.run("doctor", stdin="\n")
 
 
-@pytest.mark.parametrize("name", ["LC_ALL", "PYTHONWARNINGS", "CELERY_APP", "SIPROSTER_FAILPOINTS", "HOME"])
+@pytest.mark.parametrize("name", ["LC_ALL", "PYTHONWARNINGS", "CELERY_APP", "HOME"])
 def test_a_command_imports_its_modules_where_they_may_read_its_environment(
     siproster: Program, name: str
 ) -> None:

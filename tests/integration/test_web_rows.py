@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from tests.unit.jobs import HOST, KEY, PASSWORD, RowsOf, make_job, make_row, plan_job, start_job
 from tests.unit.realms import Realms
 from worker.digest import digests
+from worker.errors import UsageError
 from worker.importing.compare import DIGEST
 from worker.ledger import Ledger
 from worker.model import Credential, Job, OnExisting, Outcome, Problem, Row, Status
+from worker.roster import read_corrections
 from worker.seal import Seal
 from worker.states import Reason, Why
+from worker.web.corrections_file import corrections_file
 from worker.web.rows import Query, RowTables, TableRow
 
 SEAL = Seal([KEY])
@@ -118,3 +122,19 @@ def test_rows_of_a_job(ledger: Ledger) -> None:
     ledger.jobs.stop(job.id, Why(Reason.CANCELLED, "by desk:7"))
     assert shown(tables, ledger.jobs.get(job.id), troubled=True) == [3, 4, 5]
     assert tables.counts(replace(job)) == {"created": 1, "failed": 1, "unprocessed": 2}
+
+
+def test_corrections_are_a_file_that_retry_reads(ledger: Ledger, tmp_path: Path) -> None:
+    """Corrected cells come back as they were typed, formulas too; cells that nobody corrected stay."""
+    job = saved(ledger, [make_row(2, cells=("=1+1", "Graz")), make_row(3, cells=("Bo", "+43"))])
+    cells = {2: {"site": "@Linz", "password": "=SUM(1)"}, 3: {"name": '\'-Bo "the" man'}}
+    path = tmp_path / "failed.csv"
+    path.write_text(corrections_file(ledger, SEAL, job, cells), "utf-8", newline="")
+    found = dict(read_corrections(str(path), job.id, job.options, job.columns))
+    assert found == {
+        2: {"name": "=1+1", "site": "@Linz", "bw__password": "=SUM(1)"},
+        3: {"name": '\'-Bo "the" man', "site": "+43"},
+    }
+    for wrong in ({2: {"sight": "x"}}, {99: {"site": "x"}}):
+        with pytest.raises(UsageError):
+            corrections_file(ledger, SEAL, job, wrong)

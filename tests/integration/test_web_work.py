@@ -235,6 +235,15 @@ def test_four_eyes_for_other_plans(environment: dict[str, str], tmp_path: Path, 
     site.ledger.uploads.set_settings(one.id, {"limit": 1}, "frank")
     with pytest.raises(Conflict, match="was changed since"):
         work.approve_plan(plan, ERIN)
+    work.cancel(plan, DANA)
+    work.schedule("nightly", "pause", ERIN)
+    work.wait(f"cancel:{plan.id}")
+    work.wait("schedule:nightly")
+    assert site.ledger.jobs.state(plan.id) is JobState.CANCELLED
+    step = work.step("schedule:nightly")
+    assert step
+    assert step.error
+    assert (step.error["code"], step.error["exit"]) == ("not_found", 3)
     assert sandbox.log("POST", "/sipcredentials") == []
 
 

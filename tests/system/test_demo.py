@@ -106,7 +106,7 @@ def progress_is_seen(program: Program) -> None:
         pass
     os.close(master)
     assert process.wait(timeout=30) == 0
-    assert len({int(number) for number in re.findall(rb"(\d+)/250", shown)} - {0, 250}) > 3
+    assert len({int(number) for number in re.findall(rb"(\d+) of 250", shown)} - {0, 250}) > 3
 
 
 def test_another_roster_is_never_overwritten(siproster: Program) -> None:

@@ -71,6 +71,7 @@ def test_an_undo_is_marked(office: Program) -> None:
     assert office.run("undo", again, "--yes").code == 0
     told = run(office, "report", "--lineage", job, "--results", "together", code=10)
     assert told["sentence"] == "2 rows: 1 in place after 2 runs and an undo"
+    assert "1 of 2 users are in place." in Path(told["files"]["page"]).read_text("utf-8")
     lines = result_rows(told["files"]["results"])
     assert [(line["bw__username"], line["bw__undo"]) for line in lines] == [("alice", ""), ("bob", "removed")]
 

@@ -310,7 +310,9 @@ def test_the_columns_of_the_results_are_those_described(reader: Reader) -> None:
     with Path(summary["files"]["results"]).open(encoding="utf-8", newline="") as file:
         columns = next(csv.reader(file))
     told = re.search(
-        r"`results\.csv`[^`]*(`bw__job`.*?)then the roster's own", "".join(pages().values()), re.DOTALL
+        r"`results\.csv`[^`]*(`bw__job`, `bw__row`.*?)then the roster's own",
+        "".join(pages().values()),
+        re.DOTALL,
     )
     assert told
     assert re.findall(r"`(bw__\w+)`", told[1]) == [name for name in columns if name.startswith("bw__")]

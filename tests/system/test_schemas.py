@@ -22,6 +22,7 @@ LINES = (
     (0, "formats"),
     (0, "formats show freepbx"),
     (0, "explain"),
+    (0, "completion bash"),
     (0, "template"),
     (0, "doctor"),
     (0, "init --config new.toml"),

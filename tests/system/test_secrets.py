@@ -128,6 +128,7 @@ def test_nowhere_on_the_way_through_workers(
 ) -> None:
     """No secret in Redis (MONITOR, append-only file), PostgreSQL (rows, raw files), logs, ps or output."""
     broker, key = make_redis(), siproster.run("keygen").stdout.strip()
+    siproster.inherits = False  # ps is looked at
     siproster.environment |= {"SIPROSTER_BROKER": broker.url, "SIPROSTER_LEDGER": postgres_url}
     siproster.environment |= {"SIPROSTER_KEY": key}
     monitor = Monitor(broker.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ Held = dict[tuple[str, str], tuple[str, str, str]]
 def undone(program: Program, job: str, *more: str, code: int | None = 0) -> dict[str, dict[str, str]]:
     """Undo a job; return each user's result, by name."""
     facts = run(program, "undo", job, "--yes", *more, code=code)
+    assert Path(facts["files"]["page"]).is_file()
     return {row["bw__username"]: row for row in result_rows(facts["files"]["undo"])}
 
 

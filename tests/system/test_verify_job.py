@@ -43,6 +43,7 @@ def test_an_import_ends_with_the_proof(siproster: Program, edge: Sandbox) -> Non
     file = Path(summary["verify"]["files"]["verify"])
     assert file.parent == Path(summary["files"]["results"]).parent
     assert set(verdicts(str(file)).values()) == {"registers"}
+    assert "12 of the 12 users in place that were tried" in Path(summary["files"]["page"]).read_text("utf-8")
     again = run(siproster, "report", summary["job"])
     assert again["verify"]["counts"] == {"registers": 12}
 
@@ -99,6 +100,7 @@ def test_a_job_with_its_roster(siproster: Program, edge: Sandbox) -> None:
     assert facts["counts"] == {"registers": 5, "wrong_password": 1}
     assert verdicts(facts["files"]["verify"])["ext4"] == "wrong_password"
     assert Path(facts["files"]["verify"]).parent.name == f"siproster-{job}"
+    assert "5 of the 6 users in place that were tried" in Path(facts["files"]["page"]).read_text("utf-8")
     assert run(siproster, "status", job)["verify"]["counts"] == facts["counts"]
     sample = run(siproster, *words, "--roster", mine, "--sample", "2", code=None)
     assert sample["tried"] == 2

@@ -130,7 +130,8 @@ class Run:
         )  # fmt: skip
         os.close(theirs)
         self.program.started.append(self.process)
-        threading.Thread(target=self._read, args=(ours,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(ours,), daemon=True)
+        self.reader.start()
 
     @property
     def text(self) -> str:
@@ -199,6 +200,7 @@ def goes_on(one: Run) -> None:
     """Assert that, with the service back, a line says so, and the job ends well."""
     one.gate.open.set()
     assert one.process.wait(60) == 0, one.text
+    one.reader.join(60)
     assert re.search(r"the service (answers|takes requests) again after \d+ s", one.text), one.text
 
 

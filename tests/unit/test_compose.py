@@ -172,4 +172,6 @@ def test_the_file_knows_every_option_of_import() -> None:
         if word.startswith("--")
     }
     of_others = {"answer-url", "call-from", "call-wait", "exit-on-change", "keep-last", "retention"}
+    of_others |= {"four-eyes", "max-upload", "origin", "serve-host", "serve-port", "sign-in"}
+    of_others |= {"tls-cert", "tls-key"}
     assert options - each_time == OPTIONS.keys() - of_others

@@ -341,6 +341,7 @@ def test_invisible_characters_are_shown() -> None:
 def test_sentences_keep_their_code() -> None:
     """Names between backticks and commands are marked as code; the rest of them is escaped."""
     assert prose("see `a<b`; <i>") == "see <code>a&lt;b</code>; &lt;i&gt;"
+    assert with_command("then `retry` again") == "then <code>retry</code> again"
     assert with_command("once <b>: siproster retry X --where 'a") == (
         "once &lt;b&gt;: <code>siproster retry X --where &#39;a</code>"
     )
@@ -411,6 +412,9 @@ def test_all_files_are_written_in_one_pass(ledger: Ledger, tmp_path: Path) -> No
     ]  # fmt: skip
 
 
-def test_columns_are_those_of_the_roster() -> None:
-    """The columns of these tests are recognised: names, numbers, sites."""
-    assert tally.Tally(COLUMNS).columns[0].label == "display name"
+def test_the_column_of_user_names_is_shown_once() -> None:
+    """It is beside each row anyway, unless the names were built from other columns."""
+    columns = ("username", *COLUMNS)
+    own, built = tally.Tally(columns).columns, tally.Tally(columns, names_built=True).columns
+    assert [column.label for column in own] == ["display name", "extension", "did", "site"]
+    assert built[-1].label == "username"

@@ -45,6 +45,8 @@ ENUMS: dict[str, Iterable[str | None]] = {
     "people-list#.role": Role,
     "common#error.code": [one.name for one in codes.FAILURES],
     "progress#progress.state": JobState,
+    "common#progress.state": JobState,
+    "common#progress.wait_kind": ["", *WaitKind],
     "progress#progress.wait_kind": ["", *WaitKind],
     "run-ended#.result": RunResult,
 }

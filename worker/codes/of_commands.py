@@ -45,6 +45,8 @@ FAILURES = (
          "put the key back into `SIPROSTER_KEY`, or restore a backup of the ledger", effect="exit code 1"),
     Code("failed", "the command could not be carried out, for another reason", "follow the hint",
          effect="exit code 1"),
+    Code("no_memory", "the process got no more memory",
+         "close other programs, or split the roster into smaller files", effect="exit code 1"),
     Code("unexpected", "a bug in siproster", "report it with the line that the hint gives; no row is lost",
          effect="exit code 1", command="siproster jobs"),
 )  # fmt: skip

@@ -60,16 +60,17 @@ def job_table(lines: Sequence[JobLine], console: Console) -> Table:
     return _table(lines, _LINEAGE_BELOW)
 
 
-def _table(lines: Sequence[JobLine], left_out: Sequence[str]) -> Table:
+def _table(lines: Sequence[JobLine], narrower: Sequence[str]) -> Table:
+    left_out = narrower if any(line.lineage for line in lines) else (*narrower, "lineage")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     columns = {heading: cell for heading, cell in _COLUMNS.items() if heading not in left_out}
     for heading in columns:
-        shown = heading.replace("in place", "in\nplace") if left_out else heading
+        shown = heading.replace("in place", "in\nplace") if narrower else heading
         justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
         table.add_column(shown, justify=justify, no_wrap=heading == "job", overflow="fold")
     for line in lines:
         cells = {heading: cell(line) for heading, cell in columns.items()}
-        if line.lineage and "lineage" in left_out:
+        if line.lineage and "lineage" in narrower:
             cells["job"] += f"\n  {line.lineage}"
         table.add_row(*map(Text, cells.values()))
     return table

@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker import lineage_report
+from worker import lineage_report, report_page
 from worker import report as results
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
@@ -236,7 +236,7 @@ def _print_status(context: Context, job_id: str, waits: JobWaits, *, as_json: bo
 @click.option(
     "--lineage",
     is_flag=True,
-    help="Instead, write one results.csv of JOB with all that it retries and all that retried it.",
+    help="Instead, write one results.csv and report.html of JOB with all it retries, or that retried it.",
 )
 @json_option
 @settings_options
@@ -262,10 +262,11 @@ def _report_lineage(context: Context, job: Job, given: Mapping[str, Any], *, as_
         lineage_report.folder_of(lineage, given["results"]),
         with_outputs(job.options, given).tables,
     )
-    names = (results.RESULTS, *((results.WORKBOOK,) if form.spreadsheet else ()))
+    names = (results.RESULTS, results.PAGE, *((results.WORKBOOK,) if form.spreadsheet else ()))
     first = context.ledger.jobs.get(lineage.members[0].id)
     outputs.refuse_overwriting(context, folder, names, job.source, first.source)
     written = lineage_report.write(context.ledger, context.seal, lineage, folder, form)
+    written["page"] = str(report_page.write_lineage(context.ledger, context.seal, lineage, folder))
     if as_json:
         print_json({**results.lineage_facts(lineage), "files": written})
     else:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from worker.commands.context import Context
-from worker.commands.log_output import log_file_option, log_format_option, set_up_log
+from worker.commands.log_output import log_format_option, set_up_log
+from worker.commands.options import running_options
 from worker.commands.screen import echo
 from worker.logs import about
 from worker.metrics import MetricsServer, Places
@@ -63,7 +64,7 @@ def metrics_server(
 
 
 def run_options(command: F) -> F:
-    """Add the options that a scheduler passes to a run, and ``--log-format`` and ``--log-file``."""
+    """Add the options that a scheduler passes to a run, and those of commands that run for long."""
     slot = click.option(
         "--slot", metavar="EPOCH", type=float, hidden=True, help="The claimed run that is carried out."
     )
@@ -71,7 +72,7 @@ def run_options(command: F) -> F:
         "--counts", metavar="FILE", type=click.Path(path_type=Path), hidden=True,
         help="The file of the scheduler's metrics that this run counts into.",
     )  # fmt: skip
-    return slot(counts(log_format_option(log_file_option(command))))
+    return slot(counts(log_format_option(running_options(command))))
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from worker.ledger.people import Person, Role
+from worker.ledger.people import Person, Registered, Role
 from worker.ledger.store import Store
 
 _TOUCH_EVERY = 60.0
 """Seconds between two records of a session's use: each is a write."""
 
 _EXPIRED = text("DELETE FROM page_sessions WHERE ends <= :now OR seen <= :now - :idle")
+_SIGNED_IN = text("UPDATE people SET signed_in = :now WHERE key = :person AND token_hash = :person_hash")
 _BEGIN = text("""
-    INSERT INTO page_sessions (token_hash, person, address, began, seen, ends)
-    SELECT :token_hash, key, :address, :now, :now, :ends FROM people
+    INSERT INTO page_sessions (token_hash, person, seen, ends)
+    SELECT :token_hash, key, :now, :ends FROM people
     WHERE key = :person AND people.token_hash = :person_hash""")
 _FIND = text("""
     SELECT p.name, p.role, s.seen FROM page_sessions s JOIN people p ON p.key = s.person
@@ -28,18 +29,17 @@ class PageSessions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def begin(self, token_hash: str, name: str, person_hash: str, address: str, seconds: float) -> bool:
-        """Begin a session; return False if the person was removed, or their token renewed, meanwhile.
+    def begin(self, token_hash: str, known: Registered, seconds: float) -> bool:
+        """Begin a session of so many seconds, at most.
 
-        ``person_hash``: the hash of the token that they signed in with. ``seconds``: until the session ends.
+        Return False if the person was removed, or their token renewed, since they were looked up.
         """
         with self._store.begin() as connection:
             now = self._store.now(connection)
-            values = {"token_hash": token_hash, "person": name.casefold(), "person_hash": person_hash}
-            added = connection.execute(
-                _BEGIN, {**values, "address": address, "now": now, "ends": now + seconds}
-            )
-            return bool(added.rowcount == 1)
+            key = {"person": known.person.name.casefold(), "person_hash": known.token_hash}
+            values = {**key, "token_hash": token_hash, "now": now, "ends": now + seconds}
+            connection.execute(_SIGNED_IN, values)
+            return bool(connection.execute(_BEGIN, values).rowcount == 1)
 
     def person(self, token_hash: str, idle: float) -> Person | None:
         """Return a session's person, with their role of now; None if it has ended.

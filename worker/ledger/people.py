@@ -24,7 +24,6 @@ _ALL = text("SELECT * FROM people ORDER BY key")
 _REMOVE = text("DELETE FROM people WHERE key = :key")
 _END_SESSIONS = text("DELETE FROM page_sessions WHERE person = :key")
 _SET_ROLE = text("UPDATE people SET role = :role WHERE key = :key")
-_SIGNED_IN = text("UPDATE people SET signed_in = :now WHERE key = :key")
 
 _is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9_@+-]*(\.[A-Za-z0-9_@+-]+)*").fullmatch
 _LONGEST_NAME = 64
@@ -126,11 +125,6 @@ class People:
         """Return all people by name."""
         with self._store.read() as connection:
             return [registered_of(row) for row in connection.execute(_ALL).mappings()]
-
-    def signed_in(self, name: str) -> None:
-        """Record that a person signed in now."""
-        with self._store.begin() as connection:
-            connection.execute(_SIGNED_IN, {**_key(name), "now": self._store.now(connection)})
 
 
 def registered_of(row: RowMapping) -> Registered:

@@ -340,8 +340,8 @@ _PAGE = (
     )""",
     """
     CREATE TABLE page_sessions (
-        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, address TEXT NOT NULL,
-        began DOUBLE PRECISION NOT NULL, seen DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL
+        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL,
+        ends DOUBLE PRECISION NOT NULL
     )""",
 )
 

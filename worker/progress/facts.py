@@ -26,7 +26,7 @@ _SOONEST = 3.0
 _LOOK_AT_WAITS_EVERY = 0.5
 """Seconds between two looks at what the job waits for."""
 
-_SHARE_OF_COUNTING = 20.0
+_SHARE_OF_COUNTING = 15.0
 """Counting rows by status reads all outcomes, so that it may only take this part of the time."""
 
 
@@ -40,7 +40,7 @@ class ProgressFacts:
     rows: int
     """While the roster is being read: the rows so far."""
     settled: int
-    """Rows that have their outcome."""
+    """Rows that have their outcome, at the moment of ``counts``."""
     counts: Mapping[str, int]
     """Rows by status, without zeros; up to a few seconds old in a large job."""
     rate: float | None
@@ -109,15 +109,20 @@ class _Counts:
         self._clock = clock
         self._due = -math.inf
         self._counts: Mapping[str, int] = {}
+        self._settled = 0
+        self._final = False
 
-    def taken(self, count: CountRows, total: int, *, final: bool) -> Mapping[str, int]:
-        """Return the counts. ``final``: they must be those of all ``total`` rows."""
+    def taken(self, count: CountRows, settled: int, *, final: bool) -> tuple[Mapping[str, int], int]:
+        """Return the counts, and how many rows were settled when they were taken, so that both agree.
+
+        ``final``: nothing changes any more, so that they must be of now.
+        """
         now = self._clock()
-        if now >= self._due or (final and sum(self._counts.values()) != total):
-            self._counts = count()
+        if now >= self._due or (final and not self._final):
+            self._counts, self._settled, self._final = count(), settled, final
             took = self._clock() - now
             self._due = self._clock() + _SHARE_OF_COUNTING * took
-        return self._counts
+        return self._counts, self._settled
 
 
 class RowsProgress:
@@ -168,7 +173,7 @@ class ProgressReader:
         else:
             self._pace.restart()
         counts = self._counts.taken(
-            lambda: _counts(self._ledger, self._job, progress), progress.rows, final=not state.active
+            lambda: _counts(self._ledger, self._job, progress), progress.settled, final=not state.active
         )
         return _facts(self._job.id, state, progress, counts, self._pace, wait)
 
@@ -178,14 +183,20 @@ class ProgressReader:
 
 
 def _facts(
-    job: str, state: JobState, progress: Progress, counts: Mapping[str, int], pace: Pace, wait: Wait | None
+    job: str,
+    state: JobState,
+    progress: Progress,
+    taken: tuple[Mapping[str, int], int],
+    pace: Pace,
+    wait: Wait | None,
 ) -> ProgressFacts:
+    counts, settled = taken
     stands = wait is not None and wait.kind not in WITHOUT_STOP
     if wait and stands and wait.waited > _WINDOW:  # shorter pauses are part of the rate
         pace.restart()
     rate = None if stands else pace.rate
     return ProgressFacts(
-        job, state, progress.rows, progress.settled, counts, rate, None if rate is None else pace.seconds,
+        job, state, progress.rows, settled, counts, rate, None if rate is None else pace.seconds,
         (progress.rows - progress.settled) / rate if rate else None,
         worded(wait) if wait else "", wait.kind if wait else "",
     )  # fmt: skip

@@ -14,6 +14,7 @@ _FIRST: Final = ("name", "extension", "did", "site")
 """Columns by which a caller is found, in the order in which they are shown."""
 _MOST: Final = 8
 """Columns in the page; results.csv has all."""
+_USER_NAMES: Final = ("username", "user", "sipusername", "sipuser", "login")
 _GROUPS: Final = (
     "group", "department", "team", "tenant", "customer", "region", "city", "abteilung", "gruppe", "equipe",
     "grupo", "departamento", "reparto", "afdeling",
@@ -34,10 +35,15 @@ class ShownColumn:
         return cut(" ".join(filter(None, (cells[at] for at in self.at))))
 
 
-def shown_columns(columns: Sequence[str]) -> list[ShownColumn]:
-    """Return the columns to show: those by which a caller is found, then others."""
+def shown_columns(columns: Sequence[str], *, names_built: bool = False) -> list[ShownColumn]:
+    """Return the columns to show: those by which a caller is found, then others.
+
+    The column of user names is only worth one if others were built (``--username``).
+    """
     found = [at for field in _FIRST if (at := find_columns(columns, field))]
     used = {position for at in found for position in at}
+    if not names_built:
+        used |= {position for position, name in enumerate(columns) if _plain(name) in _USER_NAMES}
     found += [(position,) for position in range(len(columns)) if position not in used]
     return [ShownColumn(" ".join(columns[at] for at in one), one) for one in found[:_MOST]]
 
@@ -59,5 +65,9 @@ def site_column(columns: Sequence[str]) -> int | None:
     """Return the position of the column that says where a user is, or belongs to; None: there is none."""
     if at := find_columns(columns, "site"):
         return at[0]
-    plain = ["".join(filter(str.isalnum, name.casefold())) for name in columns]
+    plain = list(map(_plain, columns))
     return next((plain.index(name) for name in _GROUPS if name in plain), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))

@@ -83,7 +83,7 @@ def new_page(
 
     It has mode 0600 and gets its name when it is complete. Raises SiprosterError if it can't be written.
     """
-    tally = Tally(columns)
+    tally = Tally(columns, names_built=bool(about.job.options.username))
     files.make_folder(folder)
     with report.explained(folder), tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as spool:
         rows = _Spool(spool)
@@ -151,7 +151,8 @@ def _values(about: About, tally: Tally, rows: _Spool) -> dict[str, Any]:
         "in_place": tally.rows(Place.IN_PLACE), "waived": tally.rows(Place.WAIVED), "rows": rows,
         "steps": _steps(summary), "troubles": _troubles(summary), "meanings": _MEANINGS,
         "chart": about.pace, "width": WIDTH, "height": HEIGHT, "verified": summary["verify"],
-        "columns": tally.columns, "realms": tally.realms, "divided_by": divided_by, "groups": groups,
+        "columns": tally.columns, "realms": [realm for realm in tally.realms if realm],
+        "list": "results.csv" if about.lineage else "failed.csv", "divided_by": divided_by, "groups": groups,
         "attention_columns": _attention_columns(about, tally), "users_columns": _users_columns(about, tally),
         "attention_filters": _attention_filters(summary), "users_filters": _users_filters(about),
         "facts": text.as_json(_facts(about, tally)),
@@ -178,7 +179,7 @@ def _cells(tally: Tally) -> list[tuple[str, str]]:
 
 def _attention_columns(about: About, tally: Tally) -> list[tuple[str, str]]:
     """Return the columns of the engineers' table: the script's word for each, and its heading."""
-    realm = [("realm", "Realm")] if len(tally.realms) > 1 else []
+    realm = [("realm", "Realm")] if sum(map(bool, tally.realms)) > 1 else []
     tried = [("tried", "Registering")] if about.summary["verify"] else []
     job = [("job", "Job")] if about.lineage else []
     return [

@@ -103,8 +103,8 @@ class Group:
 class Tally:
     """Counts rows and returns them as the page's tables have them."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns: Sequence[ShownColumn] = shown_columns(columns)
+    def __init__(self, columns: Sequence[str], *, names_built: bool = False) -> None:
+        self.columns: Sequence[ShownColumn] = shown_columns(columns, names_built=names_built)
         self.kinds: list[Kind] = []
         self.realms: list[str] = []
         self._kinds: dict[Sequence[str], Kind] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable
 from typing import Any, Final
 
 from markupsafe import Markup, escape
@@ -15,7 +14,7 @@ LONGEST: Final = 300
 
 _JOINERS = "\u200c\u200d"  # names in Persian or Hindi, and emojis, need them
 _code = re.compile(r"`([^`]+)`")
-_command = re.compile(r"\bsiproster (?!has\b|is\b)[^;,]+")
+_code_or_command = re.compile(r"`([^`]+)`|(\bsiproster (?!has\b|is\b)[^;,]+)")
 _UNSAFE: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _unsafe = re.compile("[<>&\u2028\u2029]").sub
 
@@ -57,18 +56,18 @@ def rows_as_json(rows: list[list[Any]]) -> Markup:
 
 def prose(text: str) -> Markup:
     """Return a sentence of ours as HTML: names between backticks are code."""
-    return _marked(_code, text, lambda found: found[1])
+    return _marked(_code, text)
 
 
 def with_command(text: str) -> Markup:
-    """Return a sentence of ours as HTML: the command in it is code."""
-    return _marked(_command, text, lambda found: found[0])
+    """Return a sentence of ours as HTML: a command in it is code, too."""
+    return _marked(_code_or_command, text)
 
 
-def _marked(pattern: re.Pattern[str], text: str, code: Callable[[re.Match[str]], str]) -> Markup:
+def _marked(pattern: re.Pattern[str], text: str) -> Markup:
     parts, at = [], 0
     for found in pattern.finditer(text):
-        parts += [escape(visible(text[at : found.start()])), Markup("<code>"), escape(visible(code(found)))]
-        parts.append(Markup("</code>"))
+        before, code = text[at : found.start()], found[found.lastindex or 0]
+        parts += [escape(visible(before)), Markup("<code>"), escape(visible(code)), Markup("</code>")]
         at = found.end()
     return Markup().join([*parts, escape(visible(text[at:]))])

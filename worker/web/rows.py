@@ -127,7 +127,7 @@ class RowTables:
     def counts(self, job: Job) -> dict[str, int]:
         """Return the number of rows by action of a plan, or by status of a job, none of them 0.
 
-        Of a plan that was read while it was changed, ``create`` includes updates.
+        Of a plan that an earlier version saved, ``create`` includes updates.
         """
         found = self._ledger.rows.counts(job.id, job.rows)
         if not job.saved:

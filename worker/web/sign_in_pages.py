@@ -54,7 +54,6 @@ def sign_in(request: Request) -> Response:
     tries.accepted(address)
     request.state.person = known.person
     audit(request, "sign-in")
-    site.ledger.people.signed_in(known.person.name)
     response = see_other(_target(request.state.form.get("next", "/")))
     set_session(site, session, response)
     return response
@@ -84,13 +83,7 @@ def _begin(request: Request, known: Registered, session: str) -> bool:
     before = request.cookies.get(session_cookie(site), "")
     if before:
         sessions.end(hash_of(before))
-    return sessions.begin(
-        hash_of(session),
-        known.person.name,
-        known.token_hash,
-        address_of(request),
-        site.bounds.session_seconds,
-    )
+    return sessions.begin(hash_of(session), known, site.bounds.session_seconds)
 
 
 def _refused(request: Request, known: Registered | None) -> Response:
