@@ -97,14 +97,15 @@ class Forked(subprocess.Popen[str]):
     fork server's. These methods' names are CPython's own, of 3.11 to 3.14.
     """
 
-    def __init__(self, server: ForkServer, words: Sequence[str], **given: Any) -> None:
+    def __init__(self, server: ForkServer, command: Sequence[str], **given: Any) -> None:
+        """Begin ``command``, whose first two words are the interpreter and the program's file."""
         self._server = server
         self._told = -1
-        super().__init__(words, text=True, encoding="utf-8", **given)
+        super().__init__(command, text=True, encoding="utf-8", **given)
 
     def _execute_child(self, *given: Any) -> None:
         """Begin the process; ``given`` are Popen's own arguments, and the six ends of its pipes."""
-        words, folder, environment = given[0], given[5], given[6]
+        words, folder, environment = given[0][2:], given[5], given[6]
         stdin, _, out, stdout, err, stderr = given[10:16]
         self.pid, self._told = self._server.begin(words, folder, environment, [stdin, stdout, stderr])
         for theirs in (stdin, *([stdout] if out != -1 else []), *([stderr] if err != -1 else [])):

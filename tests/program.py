@@ -117,17 +117,17 @@ class Program:
 
         ``log``: a file for all that it prints, for one that runs long: a full pipe would stop it.
         """
-        given, words = self.environment | more, [*map(str, arguments)]
+        given, command = self.environment | more, [sys.executable, str(self.cli), *map(str, arguments)]
         with log.open("a") if log else contextlib.nullcontext(subprocess.PIPE) as printed:
             streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": printed, "stderr": printed}
             if self.inherits and self._may_inherit(given):
                 process: subprocess.Popen[str] = Forked(
-                    fork_server(), words, cwd=self.work, env=given, **streams
+                    fork_server(), command, cwd=self.work, env=given, **streams
                 )
             else:
                 process = subprocess.Popen(
-                    [sys.executable, str(self.cli), *words], cwd=self.work, env=given, text=True,
-                    encoding="utf-8", start_new_session=True, **streams,
+                    command, cwd=self.work, env=given, text=True, encoding="utf-8", start_new_session=True,
+                    **streams,
                 )  # fmt: skip
         self.started.append(process)
         return process

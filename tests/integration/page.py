@@ -136,8 +136,8 @@ def csrf_in(text: str) -> str:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What the server sends until it closes the connection, or is silent for a second."""
-    connection.settimeout(1)
+    """What the server sends until it closes the connection, or is silent for long."""
+    connection.settimeout(15)
     found = b""
     try:
         while block := connection.recv(65536):

@@ -25,9 +25,17 @@ CONTENT = b"username,password\n101,s3cret-of-a-phone\n"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    """A page that takes files of 3 MiB at most, and waits for nobody."""
-    bounds = Bounds(header_seconds=1, form_seconds=0.4, upload_pause=0.4, upload_rate=20_000, uploads=3)
-    server = PageServer(tmp_path_factory.mktemp("page"), bounds=bounds)
+    """A page that takes files of 3 MiB at most, and three uploads at once."""
+    server = PageServer(tmp_path_factory.mktemp("page"), bounds=Bounds(uploads=3))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A page that waits for nobody."""
+    bounds = Bounds(header_seconds=1, form_seconds=1, upload_pause=0.4, upload_rate=20_000)
+    server = PageServer(tmp_path_factory.mktemp("impatient"), bounds=bounds)
     yield server
     server.stop()
 
@@ -36,14 +44,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
 def dana(page: PageServer) -> Visitor:
     """Somebody who uploads rosters."""
     return page.visitor(Role.UPLOAD)
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    """A page that waits as long as it does by default, with room for three uploads at once."""
-    server = PageServer(tmp_path_factory.mktemp("patient"), bounds=Bounds(uploads=3))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def head(page: PageServer, dana: Visitor, *lines: str, path: str = "/uploads") -
     """The beginning of an upload's request, up to its body."""
     cookies = "; ".join(f"{name}={value}" for name, value in dana.cookies.items())
     common = [
-        f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{page.port}", f"Cookie: {cookies}",
+        f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{page.port}", "Connection: close", f"Cookie: {cookies}",
         "Content-Type: multipart/form-data; boundary=B", *lines,
     ]  # fmt: skip
     return ("\r\n".join(common) + "\r\n\r\n").encode()
@@ -215,15 +215,16 @@ def begun(page: PageServer, dana: Visitor, content: bytes = CONTENT) -> Iterator
         yield connection
 
 
-def test_an_upload_that_stops_is_ended(page: PageServer, dana: Visitor) -> None:
+def test_an_upload_that_stops_is_ended(impatient: PageServer) -> None:
     """A client that sends nothing more is refused after a pause, and its place is free again."""
-    with begun(page, dana) as connection:
+    with begun(impatient, impatient.visitor(Role.UPLOAD)) as connection:
         assert status_of(read_all(connection)) == 408
+    until_incomplete(impatient, 0)
 
 
-def test_a_slow_upload_is_ended(page: PageServer, dana: Visitor) -> None:
+def test_a_slow_upload_is_ended(impatient: PageServer) -> None:
     """A client that sends a byte now and then (slow loris) is refused: it never pauses, but it is slow."""
-    with begun(page, dana) as connection:
+    with begun(impatient, impatient.visitor(Role.UPLOAD)) as connection:
         connection.settimeout(0.05)
         answer, deadline = b"", time.monotonic() + 20
         while not answer:
@@ -234,21 +235,22 @@ def test_a_slow_upload_is_ended(page: PageServer, dana: Visitor) -> None:
             except TimeoutError:
                 continue
         assert status_of(answer) == 408
+    until_incomplete(impatient, 0)
 
 
-def test_a_slow_form_is_ended(page: PageServer, dana: Visitor) -> None:
+def test_a_slow_form_is_ended(impatient: PageServer) -> None:
     """A form has to come as a whole within its time."""
-    line = head(page, dana, "Content-Length: 500", path="/sign-in")
+    line = head(impatient, impatient.visitor(Role.UPLOAD), "Content-Length: 500", path="/sign-in")
     line = line.replace(b"multipart/form-data; boundary=B", b"application/x-www-form-urlencoded")
-    with page.connect() as connection:
+    with impatient.connect() as connection:
         connection.sendall(line + b"csrf=")
         assert status_of(read_all(connection)) == 408
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
-def test_headers_have_to_come_in_time(page: PageServer, sent: bytes) -> None:
+def test_headers_have_to_come_in_time(impatient: PageServer, sent: bytes) -> None:
     """A connection whose request never begins, or comes a byte at a time, is closed."""
-    with page.connect() as connection:
+    with impatient.connect() as connection:
         connection.settimeout(0.1)
         connection.sendall(sent)
         deadline, closed = time.monotonic() + 15, False
@@ -291,27 +293,27 @@ def test_connections_are_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "reset"])
-def test_a_killed_connection_leaves_nothing(patient: PageServer, how: str) -> None:
+def test_a_killed_connection_leaves_nothing(page: PageServer, how: str) -> None:
     """An upload of which a block has arrived when its connection dies is not in the ledger."""
-    dana, before = patient.visitor(Role.UPLOAD), patient.stored("uploads")
-    with begun(patient, dana, bytes(2 * MIB + 1000)) as connection:
-        until_incomplete(patient, 2)  # the upload and a block of it
+    dana, before = page.visitor(Role.UPLOAD), page.stored("uploads")
+    with begun(page, dana, bytes(2 * MIB + 1000)) as connection:
+        until_incomplete(page, 2)  # the upload and a block of it
         if how == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    until_incomplete(patient, 0)
-    assert patient.stored("uploads") == before
+    until_incomplete(page, 0)
+    assert page.stored("uploads") == before
 
 
-def test_uploads_at_once_are_bounded(patient: PageServer) -> None:
+def test_uploads_at_once_are_bounded(page: PageServer) -> None:
     """A person has two uploads at once, all together three; then the next has to wait, and later can."""
-    dana, kim = patient.visitor(Role.UPLOAD), patient.visitor(Role.APPROVE)
-    with begun(patient, dana), begun(patient, dana):
-        until_incomplete(patient, 2)
+    dana, kim = page.visitor(Role.UPLOAD), page.visitor(Role.APPROVE)
+    with begun(page, dana), begun(page, dana):
+        until_incomplete(page, 2)
         assert [one.upload("a.csv", CONTENT).status_code for one in (dana, kim)] == [503, 303]
-        with begun(patient, kim):
-            until_incomplete(patient, 3)
+        with begun(page, kim):
+            until_incomplete(page, 3)
             assert kim.upload("a.csv", CONTENT).headers["retry-after"] == "10"
-    until_incomplete(patient, 0)
+    until_incomplete(page, 0)
     assert dana.upload("a.csv", CONTENT).status_code == 303
 
 

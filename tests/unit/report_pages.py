@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,8 +46,6 @@ def processed_job(
     """Return a job whose chunk has ended; ``clock``: a second passes with each hundred rows."""
     job = replace(make_job(), columns=tuple(columns), roster=roster, parent=parent)
     job = replace(job, source=f"job {parent}" if parent else job.source)
-    if parent:  # jobs of a family are in the order of their times
-        job = replace(job, created=ledger.jobs.get(parent).created + dt.timedelta(seconds=1))
     ledger.jobs.begin(job, "host:1")
     for key, realm in make_realms().items():
         ledger.jobs.add_realm(job.id, key, "", realm.realm, looked=False)

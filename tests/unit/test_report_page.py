@@ -224,9 +224,10 @@ def test_after_an_undo(ledger: Ledger, tmp_path: Path) -> None:
     assert ["taken away" in found.told()[0], "set back" in found.told()[1]] == [True, True]
 
 
-def test_later_jobs_are_told(ledger: Ledger, tmp_path: Path) -> None:
+def test_later_jobs_are_told(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     """A job's page says which later jobs ran its rows; the page of all has each row as it is now."""
     first = processed_job(ledger, [row_of(2), row_of(3, Status.FAILED), row_of(4, Status.FAILED)])
+    clock.advance(1)  # jobs of a family are in the order of their times
     second = processed_job(ledger, [row_of(3), row_of(4, Status.FAILED)], parent=first.id)
     found = written(ledger, first, tmp_path)
     assert found.one("//div[@class='note']//li") == f"{second.id} ran rows of it again: 1 of 2 in place"

@@ -89,6 +89,12 @@ def test_two_columns_may_be_the_password() -> None:
     assert "--map password='SIP Secret'" in found["error"]["hint"]
 
 
+@pytest.mark.parametrize("line", ["ann,Sunshine,device,model", "Sunshine42,phone,mobile", "Sunshine,user"])
+def test_a_first_line_that_may_be_data(line: str) -> None:
+    """A word of it that no header has may be a password, so it is not shown as a column's name."""
+    assert "unshine" not in json.dumps(inspected(f"{line}\n{line}x\n"))
+
+
 def test_a_file_without_a_header() -> None:
     """Its first line is data, so neither names nor cells are shown."""
     found = inspected(f"100,{GOOD},Ann\n101,{PASSWORDS[1]},Bob\n")

@@ -55,6 +55,7 @@ _header_words = re.compile(
 """Match a column's plain name that is made of words which only stand in headers."""
 _data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").search
 """Match a cell that is hardly a column's name: an extension, a telephone number, an address."""
+_has_digit = re.compile("[0-9]").search
 
 
 _neutralised = re.compile(r"'+[=+\-@\t\r]").match
@@ -182,11 +183,13 @@ class Header:
     def shown(self) -> list[str]:
         """Return the names that may be shown; empty ones stand for those that may be data.
 
-        Beside two names that usually stand in headers, and no cell that looks like data, any word is a name.
+        If most of them usually stand in headers, one names the users, and no cell looks like data, any word
+        is a name.
         """
         shown = self._shown()
-        if len(shown) > 1 and not any(map(_data_like, self.names)):
-            shown |= {at for at, name in enumerate(self.names) if _word_like(name)}
+        users = shown.intersection(self.candidates("username"))
+        if users and len(shown) * 2 > self.named and not any(map(_data_like, self.names)):
+            shown |= {at for at, name in enumerate(self.names) if _word_like(name) and not _has_digit(name)}
         return [name if at in shown else "" for at, name in enumerate(self.names)]
 
     def _shown(self) -> set[int]:

@@ -85,7 +85,8 @@ class ColumnsView:
 
 def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> ColumnsView:
     """Return what is known of an uploaded file. ``facts``: of ``plan --columns --json``."""
-    columns = facts.get("columns", [])
+    title = facts.get("format", {}).get("title", "")
+    columns = [{**one, "why": _short(one["why"], title)} for one in facts.get("columns", [])]
     formats = [(name, one.title) for name, one in FORMATS.items()]
     return ColumnsView(
         list(_understood(facts)), [sentence(one["text"]) for one in facts.get("warnings", [])],
@@ -94,14 +95,18 @@ def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> Col
     )  # fmt: skip
 
 
+def _short(why: str, title: str) -> str:
+    """Return a reason that names the format by its first words alone."""
+    return why.replace(title, title.partition(":")[0]) if title else why
+
+
 def _understood(facts: Mapping[str, Any]) -> Iterator[str]:
     form = facts.get("format", {})
     if form.get("title"):
-        yield sentence(
-            f"It is {form['title']}" if form["name"] == GENERIC else f"It looks like {form['title']}"
-        )
+        recognised = "It is" if form["name"] == GENERIC else "It was recognised as"
+        yield sentence(f"{recognised} {form['title']}")
     if form.get("why"):
-        yield sentence(form["why"])
+        yield sentence(f"It has {form['why']}" if form["why"].startswith("column") else form["why"])
     if (rows := facts.get("roster", {}).get("rows")) is not None:
         yield f"It has {plural(rows, 'row')}."
     if facts.get("header_line"):
