@@ -18,7 +18,7 @@ from worker import __version__
 from worker.commands import facts, foreign_variables, terminal
 from worker.commands.facts import Failure
 from worker.commands.terminal import echo, visible
-from worker.errors import SiprosterError, UsageError, place_of
+from worker.errors import SiprosterError, StreamIsInput, UsageError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Import a roster."),
@@ -128,7 +128,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if isinstance(error, OSError) and terminal.output_fails():
             return 1
         failure = _shown(error)
-    if "--json" in takewhile(lambda word: word != "--", words):
+        usable = not isinstance(error, StreamIsInput)
+    if usable and "--json" in takewhile(lambda word: word != "--", words):
         facts.print_failure(failure)
     return failure.exit
 
