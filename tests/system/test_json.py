@@ -108,7 +108,7 @@ def test_a_fault_of_the_program_is_json(office: Program, roster: Path) -> None:
     """A bug, too, leaves one JSON value on stdout; its hint has the line to report, without values."""
     failed = office.run("import", roster, "--json", SIPROSTER_FAILPOINTS="planned=raise")
     assert (failed.code, failed.error) == (1, "unexpected")
-    assert "unexpected Failed in " in failed.json["error"]["hint"]
+    assert "an internal error in " in failed.json["error"]["hint"]
 
 
 def test_no_error_follows_facts(office: Program, sandbox: Sandbox, roster: Path) -> None:
