@@ -188,7 +188,7 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     assert office.job(job)["operator"] == "zoe (page)"
     zoe.click("Undo…")
     zoe.click("Undo this job")
-    zoe.sees("Waits for the approval of another person")
+    zoe.sees("Waiting for another person's approval")
     expect(zoe.page.get_by_role("button", name="Approve")).to_have_count(0)
     uma.open(f"/jobs/{job}")
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)
