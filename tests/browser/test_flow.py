@@ -102,7 +102,7 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     visitor.click("Run them again")
     page.wait_for_url(lambda url: "/jobs/" in url and first not in url)
     visitor.result()
-    visitor.sees("All 1 user")
+    visitor.sees("The one user is in place")
     assert names(sandbox) == ["3000", "3001", "3002", "3003", "3004", "3005"]
 
 
