@@ -102,7 +102,7 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     visitor.click("Run them again")
     page.wait_for_url(lambda url: "/jobs/" in url and first not in url)
     visitor.result()
-    visitor.sees("All 1 user")
+    visitor.sees("The one user is in place")
     assert names(sandbox) == ["3000", "3001", "3002", "3003", "3004", "3005"]
 
 
@@ -201,7 +201,7 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     assert office.job(job)["operator"] == "zoe (page)"
     zoe.click("Undo…")
     zoe.click("Undo this job")
-    zoe.sees("Waits for the approval of another person")
+    zoe.sees("Waiting for another person's approval")
     expect(zoe.page.get_by_role("button", name="Approve")).to_have_count(0)
     uma.open(f"/jobs/{job}")
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)

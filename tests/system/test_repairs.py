@@ -123,6 +123,12 @@ def file(name: str, content: str, mode: int = 0o600) -> Step:
     return lambda desk: desk.write(name, content, mode)
 
 
+def foreign_results(desk: Desk) -> None:
+    """Put a file that siproster didn't write where the results would be."""
+    (desk.program.work / "theirs").mkdir()
+    desk.write("theirs/results.csv", "mine\n")
+
+
 def workbook(desk: Desk) -> None:
     """A workbook without the sheet that is asked for."""
     book = openpyxl.Workbook()
@@ -273,8 +279,7 @@ FAILURES = [
     Failure("a missing profile", "plan staff.csv --profile b", r"no profile 'b'\n\s+known: (\w+)",
             instead_of("b"), file("siproster.toml", "[profile.a]\nrate = 50\n")),
     Failure("results of somebody else", "import staff.csv --results theirs",
-            "another folder with --results", instead_of("theirs", "own"), lambda desk: (
-                (desk.program.work / "theirs").mkdir(), desk.write("theirs/results.csv", "mine\n"))),
+            "another folder with --results", instead_of("theirs", "own"), foreign_results),
     Failure("a key that others may read", "import staff.csv", r"run: (chmod 600 \S+)", typed,
             key_file(lambda path: path.chmod(0o644))),
     Failure("a lost key", "import staff.csv", r"(\S+) is missing.*\n\s+put it back from a backup", restored,

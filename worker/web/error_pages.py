@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _AWAY = "the ledger does not answer"
 _AWAY_HINT = "nothing that was saved is lost: try again in a minute"
 _FAULT = "something went wrong in siproster"
-_FAULT_HINT = "no row is lost: jobs go on by themselves; tell whoever runs siproster the number"
+_FAULT_HINT = "no rows are lost, and jobs continue; give this number to the person who runs siproster"
 
 
 def error_page(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from worker.model import Job
 from worker.roster import fields_of
 from worker.web.plan_view import ACTIONS, WARNINGS
 from worker.web.rows import Query, RowsShown, TableRow
-from worker.web.site import site_of
+from worker.web.site import offset_of, site_of
 from worker.web.words import STATUSES, sentence
 
 _LIMIT = 50
@@ -117,10 +117,10 @@ def plan_table(request: Request, job: Job, *, troubled: bool, upload: Upload | N
     if upload is None:
         return _table(request, job, _Form(f"/jobs/{job.id}", "Action", _ACTIONS, troubled))
     here = f"/uploads/{upload.id}"
-    # The plan's own words count: the columns may have been chosen since the file was inspected.
-    facts = request.app.state.work.planned(upload) or {"mapping": job.options.map}
+    # Not of the inspection: the settings may have been changed since it, and with them the column.
+    facts = request.app.state.work.planned(upload) or {}
     editing = Editing(
-        f"{here}/corrections", _fields(job), facts["mapping"].get("password", ""),
+        f"{here}/corrections", _fields(job), facts.get("fields", {}).get("password", ""),
         [("plan", "Keep the corrections and check again")],
         "An empty password field leaves the password as it is.", job.id,
     )  # fmt: skip
@@ -163,12 +163,6 @@ def _query_of(request: Request, form: _Form) -> Query:
     asked = request.query_params
     troubled = bool(asked.get("troubled")) if "filtered" in asked else form.troubled_first
     return Query(troubled, asked.get("search", "")[:200], offset_of(request), _LIMIT)
-
-
-def offset_of(request: Request) -> int:
-    """Return the first entry that is to be shown."""
-    text = request.query_params.get("offset", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def _row(row: TableRow, columns: Sequence[str], form: _Form) -> RowView:
