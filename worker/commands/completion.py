@@ -32,10 +32,10 @@ Items = list[CompletionItem[str]]
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice([*_LINES]))
 @json_option
 def completion(shell: str, as_json: bool) -> None:
-    """Print the line that switches on completion in a shell.
+    """Print the line that enables completion in a shell.
 
-    Commands, options and their values, job ids, plans, realms, schedules and profiles complete. Job ids and
-    realms come from the ledger; nothing is asked of the service.
+    Tab then completes commands, options and their values, job ids, plans, realms, schedules and profiles. Job
+    ids and realms come from the ledger; the service is not asked.
     """
     line, file = _LINES[shell]
     if as_json:
