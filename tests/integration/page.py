@@ -22,6 +22,7 @@ from worker.web.app import ROUTES, make_app
 from worker.web.server import configured, listen
 from worker.web.site import Bounds, Page, Site
 from worker.web.tokens import hash_of, person_token
+from worker.web.work import Work
 
 TOKENS = {role: person_token(role.value) for role in Role}
 """One person for each role, named as it."""
@@ -49,12 +50,17 @@ class PageServer:
         )  # fmt: skip
         self.site = replace(self.site, **site)
         app = make_app(self.site, pages)
-        self.work = app.state.work
+        self._app = app
+        self.work: Work = app.state.work
         self._server = uvicorn.Server(configured(app, self.site.bounds))
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
+
+    def begin_with(self, environment: Mapping[str, str]) -> None:
+        """Give its child processes these variables."""
+        self.work = self._app.state.work = Work(self.site, environment=environment)
 
     @property
     def url(self) -> str:

@@ -194,6 +194,19 @@ def test_cells_are_corrected_and_taken_back(ledger: Ledger) -> None:
     assert ledger.cells.of(SEAL, subject).cells == []
 
 
+def test_corrections_stay_with_their_rows(ledger: Ledger) -> None:
+    """Once cells were corrected, no setting takes them to another sheet's lines, or under another header."""
+    upload = receive(ledger, name="a.xlsx")
+    ledger.uploads.set_settings(upload.id, {"sheet": "Staff"}, "dana")
+    ledger.cells.correct(SEAL, upload.place, CellCorrection(2, "password", "new", "dana"))
+    for settings in ({}, {"sheet": "Guests"}, {"sheet": "Staff", "header-line": "2"}):
+        with pytest.raises(Conflict, match="those of other rows"):
+            ledger.uploads.set_settings(upload.id, settings, "dana")
+    ledger.uploads.set_settings(upload.id, {"sheet": "Staff", "limit": 1}, "dana")
+    ledger.cells.take_back(upload.place, 2, "password", "dana")
+    ledger.uploads.set_settings(upload.id, {"sheet": "Guests"}, "dana")
+
+
 def test_one_step_at_a_time(ledger: Ledger, other_ledger: Ledger) -> None:
     """Of two that claim the same upload one does; the end of a replaced process counts for nothing."""
     step = Step("upload:1", "plan", "dana", child="desk:1")
@@ -216,8 +229,12 @@ def test_a_pending_step_waits(ledger: Ledger) -> None:
     step = Step("job:1", "undo", "dana", authors=("dana",), state=StepState.PENDING)
     assert ledger.steps.claim(step)
     assert [one.authors for one in ledger.steps.in_state(StepState.PENDING)] == [("dana",)]
-    assert ledger.steps.start("job:1", "desk:1")
-    assert not ledger.steps.start("job:1", "desk:2")
+    other = replace(step, step="retry")
+    assert (step.mark, other.mark) == (replace(step, person="erin").mark, replace(other, origin="::1").mark)
+    assert step.mark != other.mark
+    assert not ledger.steps.start(other, "desk:1")  # what was approved is not what waits now
+    assert ledger.steps.start(step, "desk:1")
+    assert not ledger.steps.start(step, "desk:2")
     assert not ledger.steps.withdraw("job:1")
     assert ledger.steps.end(SEAL, "job:1", "desk:1")
     assert ledger.steps.claim(step)

@@ -81,6 +81,12 @@ def planned(work: Work, site: Office, one: Upload) -> Upload:
     return now
 
 
+def mark(work: Work, job: Job) -> str:
+    """What the page of the job says when it asks for an approval."""
+    step = work.step(f"job:{job.id}")
+    return step.mark if step else ""
+
+
 def approved(work: Work, site: Office, one: Upload) -> Job:
     """Carry its plan out, and return the job."""
     work.approve(one, one.plan, ERIN)
@@ -190,7 +196,7 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     one = upload(site)
     site.ledger.cells.correct(site.seal, one.place, CellCorrection(4, "Site", "C", "frank"))
     now = planned(work, site, again(site, one))
-    for person in (DANA, type(DANA)("frank")):
+    for person in (DANA, type(DANA)("frank"), type(DANA)("Dana")):  # removed, and added again as Dana
         with pytest.raises(Conflict, match="somebody else has to approve"):
             work.approve(now, now.plan, person)
     job = approved(work, site, again(site, one))
@@ -200,12 +206,12 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     assert [step.step for step in work.pending()] == ["retry"]
     for person in (DANA, ERIN):
         with pytest.raises(Conflict, match="somebody else has to approve"):
-            work.approve_step(job, person)
+            work.approve_step(job, person, mark(work, job))
     site.ledger.cells.correct(site.seal, f"job:{job.id}", CellCorrection(4, "Site", "D", "dana"))
     with pytest.raises(Conflict, match="changed since"):
-        work.approve_step(job, type(DANA)("gina"))
+        work.approve_step(job, type(DANA)("gina"), mark(work, job))
     work.retry(job, ERIN)
-    work.approve_step(job, type(DANA)("gina"))
+    work.approve_step(job, type(DANA)("gina"), mark(work, job))
     work.wait(f"job:{job.id}")
     step = work.step(f"job:{job.id}")
     assert step
@@ -216,10 +222,15 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     assert (retried.parent, retried.operator) == (job.id, "gina (page)")
     with site.ledger.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM upload_blocks").scalar_one() == 0
+    work.retry(retried, DANA)
+    seen = mark(work, retried)
+    work.withdraw(retried)
     work.undo(retried, DANA)
+    with pytest.raises(Conflict, match="not what waits for approval"):
+        work.approve_step(retried, ERIN, seen)
     with pytest.raises(Conflict):
-        work.approve_step(retried, DANA)
-    work.approve_step(retried, ERIN)
+        work.approve_step(retried, DANA, mark(work, retried))
+    work.approve_step(retried, ERIN, mark(work, retried))
     work.wait(f"job:{retried.id}")
     assert sorted(sandbox.digests()) == ["100", "101"]
 
@@ -346,6 +357,8 @@ def test_settings_are_options_of_plan() -> None:
     for name in ("generate-passwords", "query", "results", "config", "save"):
         with pytest.raises(UsageError):
             options_of({name: "/etc/passwd"})
+    with pytest.raises(UsageError, match="NUL"):
+        options_of({"map": ["password=Ko\0de"]})
 
 
 def test_a_child_inherits_nothing_to_read_from() -> None:

@@ -22,12 +22,12 @@ from worker.commands.terminal import ProgressForm, echo
 from worker.commands.waiting import wait_reporter
 from worker.importing.job import on_behalf_of, operator
 from worker.ledger import Act, Ledger
-from worker.ledger.uploads import PREFIX, refuse_shredded
+from worker.ledger.uploads import PREFIX, refuse_moved, refuse_shredded
 from worker.model import Endpoint, Options
 from worker.roster import Roster, open_roster
 from worker.roster.reader import open_found
-from worker.roster.source import Source, without_secrets
-from worker.roster.uploaded import UploadedFile, unpacked
+from worker.roster.source import without_secrets
+from worker.roster.uploaded import CorrectedSource, UploadedFile, unpacked
 from worker.runtime import Runtime, RuntimeConfig, request_budget
 from worker.seal import Seal, new_key
 from worker.settings import Settings, load
@@ -167,10 +167,13 @@ class Context:
         Raises UsageError, and NotFound for an upload that isn't in the ledger.
         """
         if source := self.upload(place):
+            if source.corrections:
+                before = self.ledger.uploads.get(place.removeprefix(PREFIX)).settings
+                refuse_moved(before, {"sheet": options.sheet, "header-line": options.header_line})
             return open_found(source, options)
         return open_roster(place, options, logins=self.settings.databases)
 
-    def upload(self, place: str) -> Source | None:
+    def upload(self, place: str) -> UploadedFile | CorrectedSource | None:
         """Return the file given to the page that ``upload:ID`` names, with its corrections; None: no upload.
 
         Raises NotFound if the ledger has none of that id, UsageError if it was shredded.

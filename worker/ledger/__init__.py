@@ -22,7 +22,7 @@ from worker.ledger.notifications import (
     Notifications,
 )
 from worker.ledger.page_sessions import PageSessions
-from worker.ledger.people import People, Person, Registered, Role
+from worker.ledger.people import People, Person, Registered, Role, is_among
 from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
@@ -97,6 +97,7 @@ __all__ = [
     "Uploads",
     "Work",
     "Writer",
+    "is_among",
     "shown",
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,11 @@ class People:
         """Return all people by name."""
         with self._store.read() as connection:
             return [registered_of(row) for row in connection.execute(_ALL).mappings()]
+
+
+def is_among(name: str, names: Iterable[str]) -> bool:
+    """Return whether a name is one of these, whatever its case: ``Dana`` may have been ``dana`` before."""
+    return name.casefold() in map(str.casefold, names)
 
 
 def registered_of(row: RowMapping) -> Registered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ _HAND_OVER = text("""
     WHERE subject = :subject AND state = 'running' AND child = :before""")
 _START = text("""
     UPDATE steps SET state = 'running', child = :child, seen = :now, started = :now
-    WHERE subject = :subject AND state = 'pending'""")
+    WHERE subject = :subject AND state = 'pending'
+        AND step = :step AND authors = :authors AND arguments = :arguments""")
 _WITHDRAW = text("DELETE FROM steps WHERE subject = :subject AND state = 'pending'")
 _SEEN = text("UPDATE steps SET seen = :now WHERE subject = :subject AND state = 'running' AND child = :child")
 _RESULT = text("SELECT result FROM steps WHERE subject = :subject")
@@ -78,6 +80,11 @@ class Step:
     error: Mapping[str, Any] | None = None
     """Why it failed: ``code``, ``message``, ``hint``, ``exit``."""
 
+    @property
+    def mark(self) -> str:
+        """Return a hash of what is asked for: who approves one step must not start another one."""
+        return hashlib.sha256(json.dumps(_asked(self)).encode()).hexdigest()
+
 
 class Steps:
     """The steps of one ledger."""
@@ -88,9 +95,8 @@ class Steps:
     def claim(self, step: Step) -> bool:
         """Enter a step for its subject; return whether nothing else was at work on that."""
         values = {
-            "subject": step.subject, "step": step.step, "state": step.state, "person": step.person,
-            "origin": step.origin, "authors": json.dumps(step.authors),
-            "arguments": json.dumps(dict(step.arguments)), "child": step.child,
+            **_asked(step), "state": step.state, "person": step.person, "origin": step.origin,
+            "child": step.child,
         }  # fmt: skip
         with self._store.begin() as connection:
             return connection.execute(_CLAIM, {**values, "now": self._store.now(connection)}).rowcount == 1
@@ -102,10 +108,10 @@ class Steps:
             now = self._store.now(connection)
             return connection.execute(_HAND_OVER, {**values, "now": now}).rowcount == 1
 
-    def start(self, subject: str, child: str) -> bool:
-        """Begin a pending step, which was approved; return whether it was pending."""
+    def start(self, step: Step, child: str) -> bool:
+        """Begin a pending step, which was approved; return whether it was pending, and the same."""
         with self._store.begin() as connection:
-            values = {"subject": subject, "child": child, "now": self._store.now(connection)}
+            values = {**_asked(step), "child": child, "now": self._store.now(connection)}
             return connection.execute(_START, values).rowcount == 1
 
     def withdraw(self, subject: str) -> bool:
@@ -161,6 +167,14 @@ class Steps:
         """Return epoch seconds by the ledger's clock."""
         with self._store.read() as connection:
             return self._store.now(connection)
+
+
+def _asked(step: Step) -> dict[str, str]:
+    """Return what is asked for."""
+    return {
+        "subject": step.subject, "step": step.step, "authors": json.dumps(step.authors),
+        "arguments": json.dumps(dict(step.arguments)),
+    }  # fmt: skip
 
 
 def _step(row: RowMapping) -> Step:

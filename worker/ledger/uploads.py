@@ -31,6 +31,8 @@ CORRECTIONS: Final = "corrections"
 """Kinds of uploads: a roster, or a corrected failed.csv for ``retry``."""
 KEPT_UNUSED: Final = 86_400.0
 """Seconds for which an upload without a plan is kept."""
+PLACING: Final = ("sheet", "header-line")
+"""Settings that decide which cell is on a line and in a column."""
 _LONGEST_NAME = 200
 _RECEIVING = 3600.0
 """Seconds after which an upload that isn't complete was cut off."""
@@ -70,6 +72,9 @@ _TOUCH = text("""
         SELECT 1 FROM steps s
         WHERE s.subject = 'upload:' || uploads.id AND s.state = 'running' AND s.step = 'approve')""")
 _AUTHORS = text("SELECT authors FROM uploads WHERE id = :id")
+_SETTINGS = text("""
+    SELECT u.settings FROM uploads u WHERE u.id = :id
+        AND EXISTS (SELECT 1 FROM cell_corrections c WHERE c.subject = 'upload:' || u.id)""")
 _SET_PLAN = text("""
     UPDATE uploads SET plan = :plan, touched = :now
     WHERE id = :id AND shredded IS NULL AND job = '' AND changes = :changes""")
@@ -245,9 +250,12 @@ class Uploads:
     def set_settings(self, id_: str, settings: Mapping[str, Any], person: str) -> None:
         """Replace the options that it is planned with; an earlier plan of it is no longer valid.
 
-        Raises Conflict if it was shredded or carried out.
+        Raises Conflict if it was shredded or carried out, or ``refuse_moved`` does for its corrections.
         """
         with self._store.begin() as connection:
+            before = connection.execute(_SETTINGS, {"id": id_}).scalar_one_or_none()
+            if before is not None:
+                refuse_moved(json.loads(before), settings)
             change(connection, id_, person, self._store.now(connection), json.dumps(dict(settings)))
 
     def set_plan(self, upload: Upload, plan: str) -> bool:
@@ -309,6 +317,19 @@ def refuse_shredded(upload: Upload) -> None:
     if upload.shredded:
         used = f"job {upload.job} has its rows" if upload.job else "it was discarded, or unused for a day"
         raise UsageError(f"upload {upload.id} ({upload.name}) was shredded: {used}", "upload the file again")
+
+
+def refuse_moved(before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise Conflict if other settings than ``before`` could take corrected cells to other rows' lines.
+
+    A line of one sheet is another row in the next: a password typed for one user would be sent for another.
+    """
+    for name in PLACING:
+        if str(before.get(name) or "") != str(settings.get(name) or ""):
+            raise Conflict(
+                f"cells were corrected, and with another --{name} they would be those of other rows",
+                f"leave --{name} as it was, or upload the file again and choose it before you correct cells",
+            )
 
 
 def _forget(connection: Connection, id_: str) -> None:

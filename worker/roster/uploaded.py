@@ -79,7 +79,7 @@ class CorrectedSource:
         self.source.close()
 
 
-def unpacked(file: UploadedFile, most: int = MOST_UNPACKED) -> Source:
+def unpacked(file: UploadedFile, most: int = MOST_UNPACKED) -> UploadedFile | CorrectedSource:
     """Return the file, or the content of one whose name ends with ``.gz``, sealed in a temporary file.
 
     Raises UsageError if it is damaged, or unpacks to more than ``most`` bytes.

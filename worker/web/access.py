@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from starlette.requests import Request
 
 from worker.errors import NotFound
-from worker.ledger import Role, Upload
+from worker.ledger import Role, Upload, is_among
 from worker.model import Job
 from worker.web.site import address_of, person_of, site_of
 from worker.web.work import Asker, Work
@@ -65,7 +65,7 @@ def why_not_approve(request: Request, authors: Iterable[str]) -> str:
     person, barred = person_of(request), set(authors) if site_of(request).four_eyes else set()
     if not person.role.includes(Role.APPROVE):
         return f"Your role is {person.role}, so somebody else has to approve it: {_who_may(request, barred)}."
-    if person.name in barred:
+    if is_among(person.name, barred):
         return (
             f"You uploaded or corrected it, so somebody else has to approve it: {_who_may(request, barred)}."
         )
@@ -74,5 +74,5 @@ def why_not_approve(request: Request, authors: Iterable[str]) -> str:
 
 def _who_may(request: Request, barred: Collection[str]) -> str:
     people = [one.person for one in site_of(request).ledger.people.all()]
-    names = [one.name for one in people if one.role.includes(Role.APPROVE) and one.name not in barred]
+    names = [one.name for one in people if one.role.includes(Role.APPROVE) and not is_among(one.name, barred)]
     return " or ".join(names) or "an administrator has to add a person with the role approve"

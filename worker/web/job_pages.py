@@ -266,7 +266,7 @@ def undo(request: Request) -> Response:
 def approve_step(request: Request) -> Response:
     """Approve the retry or undo that another person asked for."""
     job = job_of(request)
-    work_of(request).approve_step(job, asker_of(request))
+    work_of(request).approve_step(job, asker_of(request), request.state.form.get("asked", ""))
     return see_other(f"/jobs/{job.id}/started")
 
 

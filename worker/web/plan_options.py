@@ -16,12 +16,14 @@ SETTINGS: Final = frozenset({
 
 
 def options_of(settings: Mapping[str, Any]) -> list[str]:
-    """Return settings as options of the command line. Raises UsageError for one that isn't allowed."""
+    """Return settings as options of the command line. Raises UsageError for one that can't be one."""
     found: list[str] = []
     for name, value in settings.items():
         if name not in SETTINGS:
             raise UsageError(f"--{name} can't be set on the page", "plan the file in a terminal with it")
         for one in value if isinstance(value, list | tuple) else [value]:
+            if "\0" in str(one):  # it would end the argument
+                raise UsageError(f"--{name} has a NUL character", "type it again")
             if one is True:
                 found.append(f"--{name}")
             elif one not in (None, False, ""):

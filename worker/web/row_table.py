@@ -117,10 +117,10 @@ def plan_table(request: Request, job: Job, *, troubled: bool, upload: Upload | N
     if upload is None:
         return _table(request, job, _Form(f"/jobs/{job.id}", "Action", _ACTIONS, troubled))
     here = f"/uploads/{upload.id}"
-    facts = request.app.state.work.inspection(upload) or {}
-    used = {one["field"]: one["name"] for one in facts.get("columns", ())}
+    # Not of the inspection: the settings may have been changed since it, and with them the column.
+    facts = request.app.state.work.planned(upload) or {}
     editing = Editing(
-        f"{here}/corrections", _fields(job), used.get("password", ""),
+        f"{here}/corrections", _fields(job), facts.get("fields", {}).get("password", ""),
         [("plan", "Keep the corrections and check again")],
         "An empty password field leaves the password as it is.", job.id,
     )  # fmt: skip

@@ -13,21 +13,23 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from worker.errors import Conflict, LedgerError, NotFound, SiprosterError, UsageError
 from worker.importing.job import OF_PAGE, ON_BEHALF_OF
 from worker.importing.process_id import interrupt, is_alive, process_id
-from worker.ledger import Ledger, Step, StepState, Upload
+from worker.ledger import Step, StepState, Upload, is_among
 from worker.ledger.uploads import CORRECTIONS, PREFIX
 from worker.model import Job, JobState
 from worker.reasons import reason_of
-from worker.seal import Seal
 from worker.states import Reason, Why
 from worker.web.children import UNBOUNDED, Bounds, Child, Ended, failure, interrupted
 from worker.web.corrections_file import corrections_file
 from worker.web.plan_options import options_of
+from worker.web.threads import Threads
+from worker.web.work_site import WorkSite
 
 log = logging.getLogger(__name__)
 
@@ -41,24 +43,8 @@ _LOST: Final = 60.0
 """Seconds without a sign of life after which a process of another machine is taken for dead."""
 
 
-class WorkSite(Protocol):
-    """The facts about the server that its work needs (worker.web.site.Site)."""
-
-    @property
-    def ledger(self) -> Ledger: ...
-    @property
-    def seal(self) -> Seal: ...
-    @property
-    def arguments(self) -> Sequence[str]:
-        """Return the options by which children find the server's settings: --config, --profile, --account."""
-
-    @property
-    def results(self) -> Path:
-        """Return the folder that has a folder of result files for each job."""
-
-    @property
-    def four_eyes(self) -> bool:
-        """Return whether nobody may approve what they have uploaded, corrected or asked for themselves."""
+Command = Callable[[], Sequence[str]]
+"""Returns a command's arguments once its step is claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +72,7 @@ class Work:
         self._plan = plan
         self._environment = os.environ if environment is None else environment
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
-        self._threads: dict[str, threading.Thread] = {}
-        self._lock = threading.Lock()
+        self._threads = Threads()
 
     # Uploads
 
@@ -188,18 +173,22 @@ class Work:
         """Return the retries and undos that wait for the approval of another person."""
         return self._ledger.steps.in_state(StepState.PENDING)
 
-    def approve_step(self, job: Job, asker: Asker) -> None:
-        """Approve a pending retry or undo of the job. Raises Conflict for one of its authors."""
+    def approve_step(self, job: Job, asker: Asker, mark: str) -> None:
+        """Approve a pending retry or undo of the job: exactly the one (``Step.mark``) that the person saw.
+
+        Raises Conflict for one of its authors, and if another one waits now.
+        """
         step = self._ledger.steps.get(_of(job))
-        if step is None or step.state is not StepState.PENDING:
-            raise Conflict(f"nothing about job {job.id} waits for approval", "reload the page")
+        if step is None or step.state is not StepState.PENDING or step.mark != mark:
+            raise Conflict(f"it is not what waits for approval about job {job.id} now", "reload the page")
         cells = self._ledger.cells.of(self._site.seal, _of(job))
         self._refuse_authors((*step.authors, *cells.people), asker)
         if step.step == "retry" and step.arguments.get("cells", "") != cells.version:
-            raise Conflict("its corrections were changed since it was asked for", "ask for the retry again")
-        if self._ledger.steps.start(step.subject, process_id()):
-            begun = replace(step, person=asker.person, origin=asker.origin)
-            self._start(begun, lambda: self._command_of(begun, job), UNBOUNDED)
+            raise _corrected_since()
+        with self._threads.claiming(step.subject):
+            if self._ledger.steps.start(step, process_id()):
+                begun = replace(step, person=asker.person, origin=asker.origin)
+                self._start(begun, lambda: self._command_of(begun, job), UNBOUNDED)
 
     def withdraw(self, job: Job) -> None:
         """Remove a pending retry or undo of the job."""
@@ -235,34 +224,33 @@ class Work:
 
     def wait(self, subject: str, seconds: float | None = None) -> None:
         """Wait until a step that this server has begun has ended."""
-        with self._lock:
-            thread = self._threads.get(subject)
-        if thread:
-            thread.join(seconds)
+        self._threads.wait(subject, seconds)
 
     # How a step is carried out
 
     def _begin(
-        self, step: Step, command: Sequence[str], bounds: Bounds, check: Callable[[], None] | None = None
-    ) -> None:
+        self, step: Step, command: Command | Sequence[str], bounds: Bounds,
+        check: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         """Claim a step and start its process, unless the same one is at work."""
         self.reap()
-        if not self._ledger.steps.claim(replace(step, child=process_id())):
-            at_work = self._ledger.steps.get(step.subject)
-            if at_work and at_work.step != step.step:
-                raise _busy(at_work)
-            return
-        if check:
-            try:
-                check()
-            except SiprosterError as error:
-                self._end_with(step, error)
-                raise
-        self._start(step, lambda: command, bounds)
+        with self._threads.claiming(step.subject):
+            if not self._ledger.steps.claim(replace(step, child=process_id())):
+                at_work = self._ledger.steps.get(step.subject)
+                if at_work and at_work.step != step.step:
+                    raise _busy(at_work)
+                return
+            if check:
+                try:
+                    check()
+                except SiprosterError as error:
+                    self._end_with(step, error)
+                    raise
+            self._start(step, command if callable(command) else lambda: command, bounds)
 
     def _ask_or_begin(self, step: Step, job: Job) -> None:
         if not self._site.four_eyes:
-            self._begin(step, self._command_of(step, job), UNBOUNDED)
+            self._begin(step, partial(self._command_of, step, job), UNBOUNDED)
             return
         self.reap()
         before = self._ledger.steps.get(step.subject)
@@ -275,18 +263,13 @@ class Work:
             return ["undo", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
         folder = self._new_folder(f"{job.id}-retry")
         command = ["retry", job.id, "--yes", "--results", str(folder), "--json"]
-        corrections = self._corrections(job, step.person)
+        corrections = self._corrections(job, step)
         return [*command, "--corrections", corrections.place] if corrections else command
 
-    def _start(self, step: Step, command: Callable[[], Sequence[str]], bounds: Bounds) -> None:
-        thread = threading.Thread(
-            target=self._carry_out, args=(step, command, bounds), name=step.subject, daemon=True
-        )
-        with self._lock:
-            self._threads[step.subject] = thread
-        thread.start()
+    def _start(self, step: Step, command: Command, bounds: Bounds) -> None:
+        self._threads.start(step.subject, partial(self._carry_out, step, command, bounds))
 
-    def _carry_out(self, step: Step, command: Callable[[], Sequence[str]], bounds: Bounds) -> None:
+    def _carry_out(self, step: Step, command: Command, bounds: Bounds) -> None:
         """Run a step's process and settle its end; if the ledger is away, ``reap`` does that later.
 
         An error before the process began is the step's.
@@ -304,10 +287,6 @@ class Work:
         except OSError as error:
             why = f"its process could not be started: {reason_of(error)}"
             self._end_with(step, UsageError(why, "ask the administrator of this page"))
-        finally:
-            with self._lock:
-                if self._threads.get(step.subject) is threading.current_thread():
-                    del self._threads[step.subject]
 
     def _end_with(self, step: Step, error: SiprosterError) -> None:
         """End a step whose process did not begin."""
@@ -357,13 +336,12 @@ class Work:
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
 
     def _is_at_work(self, step: Step, now: float) -> bool:
+        if self._threads.look_after(step.subject):
+            return True  # perhaps its process has just ended, and its thread is about to record how
         machine = step.child.rpartition(":")[0]
         if machine != process_id().rpartition(":")[0]:
             return now - step.seen < _LOST
-        if step.child == process_id():
-            with self._lock:
-                return step.subject in self._threads
-        return is_alive(step.child)
+        return step.child != process_id() and is_alive(step.child)
 
     def _is_done(self, step: Step) -> bool:
         """Return whether the ledger shows that a step reached its end, although nobody recorded it."""
@@ -395,7 +373,7 @@ class Work:
         return ["plan", upload.place, option, *options_of(upload.settings), "--json"]
 
     def _refuse_authors(self, authors: Sequence[str], asker: Asker) -> None:
-        if self._site.four_eyes and asker.person in authors:
+        if self._site.four_eyes and is_among(asker.person, authors):
             raise Conflict(
                 f"{asker.person} has uploaded, corrected or asked for it, so somebody else has to approve it",
                 "ask a person with the role approve",
@@ -414,13 +392,20 @@ class Work:
             if plan != but and self._ledger.jobs.stop(plan, Why(Reason.CANCELLED, "it was planned again")):
                 self._ledger.jobs.forget(plan)
 
-    def _corrections(self, job: Job, person: str) -> Upload | None:
-        """Return the corrected cells of the job as its failed.csv, which is in the ledger alone."""
-        cells = self._ledger.cells.of(self._site.seal, _of(job)).by_line
-        if not cells:
+    def _corrections(self, job: Job, step: Step) -> Upload | None:
+        """Return the corrected cells of the job as its failed.csv, which is in the ledger alone.
+
+        Raises Conflict if they are not those that were asked for, and perhaps approved.
+        """
+        cells = self._ledger.cells.of(self._site.seal, _of(job))
+        if step.arguments.get("cells", "") != cells.version:
+            raise _corrected_since()
+        if not cells.cells:
             return None
-        text = corrections_file(self._ledger, self._site.seal, job, cells)
-        with self._ledger.uploads.receive(self._site.seal, person, "corrections.csv", CORRECTIONS) as file:
+        text = corrections_file(self._ledger, self._site.seal, job, cells.by_line)
+        with self._ledger.uploads.receive(
+            self._site.seal, step.person, "corrections.csv", CORRECTIONS
+        ) as file:
             file.write(text.encode())
         return file.upload
 
@@ -439,6 +424,10 @@ def _busy(step: Step) -> Conflict:
 
 def _changed() -> Conflict:
     return Conflict("the upload was changed since it was planned", "plan it again")
+
+
+def _corrected_since() -> Conflict:
+    return Conflict("its corrections were changed since it was asked for", "ask for the retry again")
 
 
 def _changed_meanwhile() -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""What a person with a browser, or two at once, could try to have another password sent than was approved."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.integration.page import PageServer, Visitor
+from tests.program import CLI, INHERITED
+from tests.sandbox import Sandbox
+from tests.unit.jobs import start_job
+from worker.ledger import CellCorrection, Ledger, Role, StepState
+from worker.seal import Seal
+from worker.web.work import Asker, Work
+
+PASSWORD = "Tb7xQ2mK9rL4vN8s"
+OTHER = "Ub7xQ2mK9rL4vN8s"
+ROSTER = f"Extension,SIP Secret,Kode,Site\n100,{PASSWORD},{OTHER},A\n,{PASSWORD},{OTHER},B\n"
+
+
+@pytest.fixture
+def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[PageServer]:
+    """A page with four eyes, whose child processes reach the sandbox."""
+    server = PageServer(tmp_path, host=sandbox.url, four_eyes=True)
+    environment = {
+        **INHERITED, **sandbox.environment(), "HOME": str(tmp_path), "LANG": "C.UTF-8",
+        "SIPROSTER_LEDGER": f"sqlite:///{tmp_path}/ledger.db", "PYTHONPATH": str(CLI.parent),
+        "SIPROSTER_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
+    }  # fmt: skip
+    server.begin_with(environment)
+    yield server
+    server.stop()
+
+
+def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
+    """Upload the roster, plan it with these settings, and return its address."""
+    address = visitor.upload("staff.csv", ROSTER.encode()).headers["location"]
+    page.work.wait(address.replace("/uploads/", "upload:"))
+    assert visitor.submit(f"{address}/columns", next="plan", **settings).status_code == 303
+    page.work.wait(address.replace("/uploads/", "upload:"))
+    return str(address)
+
+
+def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer) -> None:
+    """The columns were chosen after the file was looked at: the plan's own column has the input."""
+    uma = page.visitor(Role.UPLOAD)
+    address = planned(page, uma, **{"map.password": "Kode"})
+    shown = uma.get(f"{address}/plan").text
+    assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+
+
+@dataclass
+class Interrupted:
+    """A server's facts; while a step is checked, somebody else's request comes in between."""
+
+    ledger: Ledger
+    seal: Seal
+    results: Path
+    between: Callable[[], None] = field(default=lambda: None)
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def four_eyes(self) -> bool:
+        """Let the other request be answered."""
+        self.between()
+        return True
+
+
+def test_a_claim_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+    """Each request looks for dead processes: a step that has none yet is not one of them."""
+    site = Interrupted(Ledger(f"sqlite:///{tmp_path}/ledger.db"), Seal([bytes(32)]), tmp_path)
+    work = Work(site, environment=INHERITED)
+    with site.ledger.uploads.receive(site.seal, "uma", "a.csv") as receiving:
+        receiving.write(b"a,b\n")
+    job = start_job(site.ledger)
+    one = receiving.upload
+    assert one
+    assert site.ledger.uploads.set_plan(one, job.id)
+    seen: list[StepState | None] = []
+
+    def look() -> None:
+        work.reap()
+        step = work.step(one.place)
+        seen.append(step.state if step else None)
+
+    site.between = look
+    work.approve(site.ledger.uploads.get(one.id), job.id, Asker("abel"))
+    work.wait(one.place)
+    assert seen == [StepState.RUNNING]
+    site.ledger.close()
+
+
+def test_corrections_after_the_approval_count_for_nothing(tmp_path: Path) -> None:
+    """A cell that is corrected between the check and the start of a retry ends it: nothing is sent."""
+    site = Interrupted(Ledger(f"sqlite:///{tmp_path}/ledger.db"), Seal([bytes(32)]), tmp_path)
+    work = Work(site, environment=INHERITED)
+    job = start_job(site.ledger)
+    subject = f"job:{job.id}"
+    site.ledger.cells.correct(site.seal, subject, CellCorrection(2, "password", PASSWORD, "uma"))
+    work.retry(job, Asker("abel"))
+    step = work.step(subject)
+    assert step
+    site.between = lambda: site.ledger.cells.correct(
+        site.seal, subject, CellCorrection(2, "password", OTHER, "abel")
+    )
+    work.approve_step(job, Asker("zoe"), step.mark)
+    work.wait(subject)
+    ended = work.step(subject)
+    assert ended
+    assert ended.error
+    assert ended.error["code"] == "conflict"
+    assert "changed since" in ended.error["message"]
+    assert site.ledger.jobs.children(job.id) == []
+    site.ledger.close()
