@@ -18,7 +18,7 @@ from worker import __version__
 from worker.commands import facts, foreign_variables, terminal
 from worker.commands.facts import Failure
 from worker.commands.terminal import echo, visible
-from worker.errors import SiprosterError, UsageError, place_of
+from worker.errors import SiprosterError, StreamIsInput, UsageError, place_of
 
 COMMANDS = {
     "import": ("imports:import_", "Import a roster."),
@@ -51,7 +51,7 @@ COMMANDS = {
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
     "demo": ("demo:demo", "Run a complete import against the sandbox."),
-    "completion": ("completion:completion", "Print the line that switches on completion in a shell."),
+    "completion": ("completion:completion", "Print the line that enables completion in a shell."),
     "doctor": ("doctor:doctor", "Check settings, connections and credentials."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""
@@ -128,7 +128,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if isinstance(error, OSError) and terminal.output_fails():
             return 1
         failure = _shown(error)
-    if "--json" in takewhile(lambda word: word != "--", words):
+        usable = not isinstance(error, StreamIsInput)
+    if usable and "--json" in takewhile(lambda word: word != "--", words):
         facts.print_failure(failure)
     return failure.exit
 
@@ -188,11 +189,16 @@ def _wrong_usage(error: click.ClickException) -> Failure:
         error = click.UsageError(error.message, error.ctx)
     shown = io.StringIO()
     error.show(shown)
-    for line in (*shown.getvalue().rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
+    for line in (*_unindented(shown.getvalue()).rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
         echo(line)
     context = getattr(error, "ctx", None)
     usage = f"{context.command_path} --help" if context else "siproster --help"
-    return Failure("usage", visible(error.format_message()), hint or usage, 6)
+    return Failure("usage", visible(_unindented(error.format_message())), hint or usage, 6)
+
+
+def _unindented(text: str) -> str:
+    """Return click's text with a list of choices on one line: it puts a tab before each."""
+    return text.replace("Choose from:\n\t", "Choose from: ").replace(",\n\t", ", ")
 
 
 if __name__ == "__main__":

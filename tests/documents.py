@@ -121,6 +121,7 @@ class Session:
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "SHELL": "/bin/bash",
+            "COLUMNS": "100",
         }
 
     def follow(self, commands: list[str]) -> list[str]:

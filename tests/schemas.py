@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def check(words: Sequence[str], code: int, stdout: str) -> None:
 
     ``code``: its exit code. A command without ``--json``, or that was killed, is not checked.
     """
-    if "--json" not in words or "--help" in words or code < 0:
+    options = list(takewhile(lambda word: word != "--", words))
+    if "--json" not in options or "--help" in options or code < 0:
         return
     facts = json.loads(stdout)
     if isinstance(facts, dict) and facts.keys() == {"error"}:

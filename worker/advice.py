@@ -13,6 +13,7 @@ from worker.codes import Cure
 from worker.importing.process_id import is_alive
 from worker.ledger import UNCONFIRMED, shown
 from worker.model import JobState, OnExisting, Status, utc_now
+from worker.reasons import plural
 from worker.states import Reason
 
 _OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
@@ -114,11 +115,31 @@ def of_stop(summary: Mapping[str, Any]) -> str:
 
 def a_code(summary: Mapping[str, Any]) -> str:
     """Return the most frequent code of the rows that are not in place; empty: they have none."""
+    return next(iter(of_trouble(summary["codes"])), "")
+
+
+def of_trouble(codes_by_status: Mapping[Any, Mapping[str, int]]) -> Counter[str]:
+    """Return the rows that are not in place by code, the most frequent first.
+
+    ``codes_by_status``: rows by status and codes; several codes of one row are joined with ``;``.
+    """
     joined: Counter[str] = Counter()
-    for status, rows in summary["codes"].items():
+    for status, rows in codes_by_status.items():
         if Status(status).in_trouble:
             joined.update(rows)
-    return next(iter(counted(joined)), "")
+    return counted(joined)
+
+
+def all_in_place(users: int) -> str:
+    """Return the sentence, without a full stop, about a roster with no user left to bring into place."""
+    if not users:
+        return "There are no phone users in this roster"
+    return f"All {users:,} users are in place" if users > 1 else "The one user is in place"
+
+
+def left_out(entries: int) -> str:
+    """Return the sentence about a roster's entries that were skipped."""
+    return f"{plural(entries, 'entry was', 'entries were')} left out on purpose: not phone users."
 
 
 def state_word(summary: Mapping[str, Any]) -> str:

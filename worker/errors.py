@@ -4,6 +4,7 @@
 
     SiprosterError
     ├── UsageError            exit 6   correct the command line, the settings or the roster
+    │   ├── StreamIsInput     exit 6   standard output goes to a file that is read
     │   └── JobBusy           exit 6   another job writes to this account
     ├── NotConfirmed          exit 130 the user was asked to confirm, and declined
     ├── Interrupted           exit 130 the user ended the command
@@ -59,6 +60,10 @@ class UsageError(SiprosterError):
 
     exit_code = 6
     kind = "usage"
+
+
+class StreamIsInput(UsageError):
+    """Standard output goes to a file that is read: nothing may be printed there."""
 
 
 class JobBusy(UsageError):

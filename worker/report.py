@@ -337,9 +337,10 @@ def _unrecorded(page: SealedPage, line: int) -> OutcomeValues:
 
 def _options_shown(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options in the words of the command line, without unset ones."""
-    shown = {**options, "excel": options["tables"]["excel"]}
+    conditions = [one._asdict() for one in options["where"]]
+    shown = {**options, "where": conditions, "excel": options["tables"]["excel"]}
     del shown["tables"]
-    return {name: value for name, value in shown.items() if value not in ("", None, {}, (), False)}
+    return {name: value for name, value in shown.items() if value not in ("", None, {}, (), [], False)}
 
 
 def _iso(moment: Any) -> str:

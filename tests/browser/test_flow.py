@@ -102,8 +102,21 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     visitor.click("Run them again")
     page.wait_for_url(lambda url: "/jobs/" in url and first not in url)
     visitor.result()
-    visitor.sees("All 1 user")
+    visitor.sees("The one user is in place")
     assert names(sandbox) == ["3000", "3001", "3002", "3003", "3004", "3005"]
+
+
+def test_a_password_is_corrected_in_the_column_that_was_chosen(visitor: Visitor, tmp_path: Path) -> None:
+    """The column chosen on the way to the plan is the one that has a field for the password in its table."""
+    visitor.upload(rosters.two_passwords(tmp_path / "two.csv"))
+    visitor.sees("The file can't be read as it is")
+    visitor.page.get_by_label("Password", exact=True).select_option("secret")
+    visitor.plan()
+    assert (visitor.number("To create"), visitor.number("Refused")) == (1, 1)
+    visitor.page.get_by_label("secret of line 3").fill("Pw-typed-3101")
+    visitor.click("Keep the corrections")
+    visitor.sees("Plan for")
+    assert (visitor.number("To create"), visitor.number("Refused")) == (2, 0)
 
 
 def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -188,7 +201,7 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     assert office.job(job)["operator"] == "zoe (page)"
     zoe.click("Undo…")
     zoe.click("Undo this job")
-    zoe.sees("Waits for the approval of another person")
+    zoe.sees("Waiting for another person's approval")
     expect(zoe.page.get_by_role("button", name="Approve")).to_have_count(0)
     uma.open(f"/jobs/{job}")
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)

@@ -190,7 +190,6 @@ def test_cells_are_corrected_and_taken_back(ledger: Ledger) -> None:
     assert "one" not in repr(after)
     with pytest.raises(UsageError, match="4,096"):
         ledger.cells.correct(SEAL, subject, replace(first, value="x" * (LONGEST_CELL + 1)))
-    ledger.cells.take_back(subject, 3, "name", "dana")
     ledger.cells.forget(subject)
     assert ledger.cells.of(SEAL, subject).cells == []
 

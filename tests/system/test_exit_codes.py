@@ -110,8 +110,8 @@ def test_5_when_the_service_is_killed_and_resumed_when_it_is_back(
 def test_5_when_nobody_answers_at_all(office: Program, roster: Path) -> None:
     """If nobody answers, the command waits no longer than --patience and leaves no job."""
     office.environment["BW_API_URL"] = f"http://127.0.0.1:{free_port()}"
-    finished = office.run("import", roster, "--patience", "0.1")
-    assert finished.code == 5, finished.stderr
+    finished = office.run("import", roster, "--patience", "0.1", "--json")
+    assert (finished.code, finished.error) == (5, "unavailable"), finished.stderr
     assert jobs(office) == []
 
 

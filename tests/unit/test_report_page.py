@@ -99,7 +99,7 @@ def test_the_verdict_is_in_plain_words(ledger: Ledger, tmp_path: Path) -> None:
     [
         ([Status.CREATED], "The one user is in place."),
         ([Status.CREATED, Status.UPDATED, Status.UNCHANGED], "All 3 users are in place."),
-        ([Status.SKIPPED], "There are no users of phones in this roster."),
+        ([Status.SKIPPED], "There are no phone users in this roster."),
         ([Status.EXISTS], "0 of 1 user is in place."),
         ([Status.CREATED, None], "1 of 2 users are in place so far."),
     ],
@@ -221,7 +221,7 @@ def test_after_an_undo(ledger: Ledger, tmp_path: Path) -> None:
     found = written(ledger, job, tmp_path)
     assert found.one("//h1") == "1 of 3 users are in place."
     assert "This job was undone: 1 kept, 1 removed, 1 restored." in " ".join(found.text.split())
-    assert ["taken away" in found.told()[0], "set back" in found.told()[1]] == [True, True]
+    assert ["removed again" in found.told()[0], "set back" in found.told()[1]] == [True, True]
 
 
 def test_later_jobs_are_told(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_a_very_large_job_shows_what_needs_attention(ledger: Ledger, tmp_path: P
     job = processed_job(ledger, [row_of(2), row_of(3, Status.FAILED)])
     found = Page(report_page.write(ledger, SEAL, replace(job, rows=page.MOST_ROWS + 1), tmp_path))
     assert [row[0] for row in found.rows] == [3]
-    assert "too many for a page" in found.text
+    assert "too many for one page" in found.text
     assert found.one("//h1") == "1 of 2 users are in place."
 
 

@@ -15,7 +15,7 @@ import click
 
 from worker import report
 from worker.commands.context import Context
-from worker.errors import UsageError
+from worker.errors import StreamIsInput, UsageError
 from worker.model import Job
 from worker.roster import local_files, local_paths
 from worker.settings.addresses import sqlite_path
@@ -124,7 +124,8 @@ def refuse_inputs(
     inputs = {identity: name for file, name in read if (identity := _identity(file))}
     for file in written:
         if (identity := _identity(file)) in inputs and identity is not None:
-            raise UsageError(
+            kind = StreamIsInput if file == _STDOUT else UsageError
+            raise kind(
                 f"{_STREAMS.get(file, file)} would be overwritten, but is {inputs[identity]}, which is read",
                 f"nothing was done; {hint}",
             )

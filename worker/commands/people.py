@@ -25,8 +25,8 @@ _ROLES = click.Choice([role.value for role in Role])
 def people() -> None:
     """Manage the people who may sign in to the page.
 
-    Roles: upload (upload rosters, and see their own), approve (also see, approve, retry and undo all), admin
-    (also manage people, and read the audit trail).
+    Roles: upload (upload rosters, and see their own), approve (also see, approve, retry and undo all jobs),
+    admin (also manage people, and read the audit log).
     """
 
 
@@ -76,7 +76,7 @@ def list_(as_json: bool, **given: Any) -> None:
         ])  # fmt: skip
         return
     if not found:
-        echo("nobody yet; add somebody with: siproster people add NAME --role admin")
+        echo("nobody yet; add a person with: siproster people add NAME --role admin")
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "role", "token created", "last signed in"):
@@ -116,10 +116,7 @@ def _print_token(person: Person, token: str, *, as_json: bool) -> None:
         return
     print_on_stdout(token)
     echo(f"{person.name} signs in to the page with this token, and may {_MAY[person.role]}.")
-    echo(
-        "It is shown this once. Pass it on by a safe way; for another one: siproster people renew "
-        + person.name
-    )
+    echo("It is shown only once: share it securely. To replace it: siproster people renew " + person.name)
 
 
 _MAY = {

@@ -1,4 +1,4 @@
-"""The audit trail: who ran which command, when, from where and with which options. Append-only."""
+"""The audit log: who ran which command, when, from where and with which options. Append-only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Act:
 
 
 class Audit:
-    """The audit trail of one ledger."""
+    """The audit log of one ledger."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final
 
 from worker.errors import LedgerError
-from worker.model import NO_REALM, Row, Stored
+from worker.model import NO_REALM, Problem, Row, Stored
 from worker.seal import Seal
 
 VERSION: Final = 2
@@ -66,13 +67,19 @@ def seal_page(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
         "application": [row.application for row in rows],
         "cells": [row.cells for row in rows],
     }
-    if any(row.corrected for row in rows):
+    # attrgetter: a generator would cost a call for each row.
+    if any(map(attrgetter("corrected"), rows)):
         columns["corrected"] = [row.corrected for row in rows]
-    if any(row.differs for row in rows):
-        columns["differs"] = [";".join(row.differs) for row in rows]
-    if any(row.warnings for row in rows):
-        columns["warnings"] = [";".join(dict.fromkeys(one.code for one in row.warnings)) for row in rows]
+    if any(map(attrgetter("differs"), rows)):
+        columns["differs"] = [";".join(row.differs) if row.differs else "" for row in rows]
+    if any(map(attrgetter("warnings"), rows)):
+        columns["warnings"] = [_joined_codes(row.warnings) if row.warnings else "" for row in rows]
     return seal.close_over(_packed(columns), f"{job}/page/{seq}")
+
+
+def _joined_codes(warnings: Sequence[Problem]) -> str:
+    """Return the codes of warnings, each once."""
+    return ";".join(dict.fromkeys([one.code for one in warnings]))
 
 
 def planned_values(seal: Seal, job: str, seq: int, sealed: bytes) -> Iterator[tuple[PageValues, str, str]]:

@@ -38,7 +38,7 @@ class Role(enum.StrEnum):
     APPROVE = "approve"
     """See everything, approve plans, retry and undo jobs, run and pause schedules."""
     ADMIN = "admin"
-    """Manage people, and read the audit trail."""
+    """Manage people, and read the audit log."""
 
     def includes(self, other: Role) -> bool:
         """Return whether this role may do what the other may."""

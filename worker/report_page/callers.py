@@ -16,26 +16,26 @@ _IN_PLACE = {
     "no_answer": f"Your account is set up; when we tried it, there was no answer. {_UNTESTED}",
 }
 _OTHERS = {
-    Status.EXISTS: "There was an account of this name already, with other settings, and we left it as it is. "
+    Status.EXISTS: "There was already an account of this name, with other settings, and we left it as it is. "
     "Keep the settings that your phone has.",
     Status.INVALID: "Your account isn't set up yet: there is a mistake in our list. We'll correct it.",
     Status.FAILED: "Your account isn't set up yet: the service refused it. We are looking into it.",
     Status.UNKNOWN: "We can't tell yet whether your account is set up: the service's answer was lost. "
     "We'll check it.",
-    Status.UNPROCESSED: "Your account isn't set up yet: it is still to come.",
-    Status.SKIPPED: "This entry is not the account of a phone, and was left out on purpose.",
+    Status.UNPROCESSED: "Your account isn't set up yet: it hasn't been processed yet.",
+    Status.SKIPPED: "This entry is not a phone account, and was left out on purpose.",
 }
 _CODES = {
     "password_missing": "Your account isn't set up yet: our list has no password for you. We'll add one.",
-    "duplicate_in_file": "This entry is in our list twice. Search for the name: the other entry says how the "
-    "account is.",
-    "case_differs": "There is an account of this name, with other capital letters. We are looking into it.",
+    "duplicate_in_file": "This entry is in our list twice. Search for the name: the other entry shows "
+    "the account's state.",
+    "case_differs": "There is an account of this name with different capitalization. We are looking into it.",
     "realm_differs": "There is an account of this name in another realm. We are looking into it.",
     "disabled": "This extension was switched off in the old system, and was left out on purpose.",
 }
 """For codes that say more than their row's status."""
 _UNDONE = {
-    "removed": "Your account was taken away again, together with all others of this import.",
+    "removed": "Your account was removed again, together with all others of this import.",
     "restored": "Your account was set back to the password and settings that it had before.",
 }
 

@@ -8,11 +8,6 @@
     ({ status, code, place, undo, tried, tell, attention, job }));
   const [LINE, USER, REALM, KIND, ERROR, CELLS] = [0, 1, 2, 3, 4, 5];
   const SHOWN = 100;
-  const PLACES = { in_place: "yes", open: "no", waived: "left out" };
-  const TRIED = {
-    "": "not tried", registers: "yes", wrong_password: "no: wrong password", refused: "no: refused",
-    no_answer: "no answer", cannot_tell: "can't tell",
-  };
   const fold = (text) => (/[^\0-\x7f]/.test(text) ? text.normalize("NFD").replace(/\p{M}/gu, "") : text).toLowerCase();
 
   // Digits of equal length sort as numbers do; comparing texts is many times as fast as Intl.Collator.
@@ -41,8 +36,8 @@
     status: { of: (row) => kinds[row[KIND]].undo || kinds[row[KIND]].status, mark: (row) => kinds[row[KIND]].undo || kinds[row[KIND]].status },
     code: { of: (row) => kinds[row[KIND]].code.replaceAll(";", "; ") },
     error: { of: (row) => row[ERROR] },
-    place: { of: (row) => PLACES[kinds[row[KIND]].place], mark: (row) => kinds[row[KIND]].place },
-    tried: { of: (row) => TRIED[kinds[row[KIND]].tried] },
+    place: { of: (row) => facts.places[kinds[row[KIND]].place], mark: (row) => kinds[row[KIND]].place },
+    tried: { of: (row) => facts.tried[kinds[row[KIND]].tried] },
     tell: { of: (row) => kinds[row[KIND]].tell },
     job: { of: (row) => kinds[row[KIND]].job },
   };

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +46,13 @@ CSP: Final = (
 )
 """The page's Content-Security-Policy, as it says itself, and as the header to serve it with."""
 
+_PLACES = {Place.IN_PLACE.value: "yes", Place.OPEN.value: "no", Place.WAIVED.value: "left out"}
+"""Place to whether the row is in place, in words."""
+_TRIED = {
+    "": "not tried", "registers": "yes", "wrong_password": "no: wrong password", "refused": "no: refused",
+    "no_answer": "no answer", "cannot_tell": "can't tell",
+}  # fmt: skip
+"""The registrar's verdict to whether the user can register, in words."""
 _MEANINGS = {code.name: code.meaning for code in codes.STATUSES}
 
 
@@ -149,6 +155,7 @@ def _values(about: About, tally: Tally, rows: _Spool) -> dict[str, Any]:
         "state": advice.state_word(summary), "verdict": verdict(about, tally), "total": total,
         "open": tally.rows(Place.OPEN), "attention": total.attention,
         "in_place": tally.rows(Place.IN_PLACE), "waived": tally.rows(Place.WAIVED), "rows": rows,
+        "left_out": advice.left_out(tally.rows(Place.WAIVED)),
         "steps": _steps(summary), "troubles": _troubles(summary), "meanings": _MEANINGS,
         "chart": about.pace, "width": WIDTH, "height": HEIGHT, "verified": summary["verify"],
         "columns": tally.columns, "realms": [realm for realm in tally.realms if realm],
@@ -169,6 +176,8 @@ def _facts(about: About, tally: Tally) -> dict[str, Any]:
         ],
         "realms": [text.visible(realm) for realm in tally.realms],
         "columns": len(tally.columns),
+        "places": _PLACES,
+        "tried": _TRIED,
         "lineage": bool(about.lineage),
     }  # fmt: skip
 
@@ -202,10 +211,7 @@ Filter = tuple[str, str, list[tuple[str, str]]]
 
 def _attention_filters(summary: Mapping[str, Any]) -> list[Filter]:
     troubled = [word for word in summary["counts"] if Status(word).in_trouble]
-    joined: Counter[str] = Counter()
-    for word in troubled:
-        joined.update(summary["codes"].get(word, {}))
-    names = list(advice.counted(joined))[:_MOST_CODES]
+    names = list(advice.of_trouble(summary["codes"]))[:_MOST_CODES]
     return [
         ("status", "Status", [("", "all"), *((word, word) for word in troubled)]),
         ("code", "Code", [("", "all"), *((name, name) for name in names)]),
@@ -213,12 +219,10 @@ def _attention_filters(summary: Mapping[str, Any]) -> list[Filter]:
 
 
 def _users_filters(about: About) -> list[Filter]:
-    places = [("", "all"), ("in_place", "yes"), ("open", "no"), ("waived", "left out")]
-    found: list[Filter] = [("place", "In place", places)]
+    found: list[Filter] = [("place", "In place", [("", "all"), *_PLACES.items()])]
     if about.summary["verify"]:
-        tried = [("", "all"), ("registers", "yes"), ("wrong_password", "no: wrong password"),
-                 ("refused", "no: refused")]  # fmt: skip
-        found.append(("tried", "Registering", tried))
+        tried = [(verdict, _TRIED[verdict]) for verdict in ("registers", "wrong_password", "refused")]
+        found.append(("tried", "Registering", [("", "all"), *tried]))
     return found
 
 
@@ -228,11 +232,8 @@ def verdict(about: About, tally: Tally) -> tuple[str, str]:
     users = in_place + still
     if job.saved and not job.carried_out_by and job.state is JobState.PLANNING and not about.lineage:
         return f"A plan for {plural(users, 'user')}: nothing has been sent yet.", "open"
-    if not users:
-        return "There are no users of phones in this roster.", "open"
     if not still:
-        every = f"All {users:,} users are" if users > 1 else "The one user is"
-        return f"{every} in place.", "good"
+        return f"{advice.all_in_place(users)}.", "good" if users else "open"
     running = job.state.active
     return f"{in_place:,} of {plural(users, 'user')} {'is' if users == 1 else 'are'} in place" + (
         " so far." if running else "."

@@ -326,7 +326,7 @@ class _Deciding:
         column = shlex.quote(near) if near else "COLUMN"
         hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
         if doubted := self._doubted_option():
-            hint = f"try it without {doubted}: siproster finds it itself"
+            hint = f"leave out {doubted}, which siproster finds itself; the header may also be missing"
         return UsageError(f"{self.header.place} has no {field} column", hint)
 
     def _doubted_option(self) -> str:

@@ -44,5 +44,8 @@ def corrections_file(ledger: Ledger, seal: Seal, job: Job, cells: Mapping[int, M
             shown = [report.neutral(cell) for cell in cells_now]
             write([job.id, str(row.line), *shown, new.get(password, "")])
     if left:
-        raise UsageError(f"job {job.id} has no row on line {min(left)}", "take this correction back")
+        raise UsageError(
+            f"job {job.id} has no row on line {min(left)}",
+            "open the page of the job again, and correct the row there",
+        )
     return text.getvalue()

@@ -19,10 +19,10 @@ from worker.web.row_table import corrections_of, plan_table
 from worker.web.site import Page, PageError, audit, person_of, see_other, site_of
 
 _WAITS = {
-    "inspect": ("Reading the file", "The file is being read, to see what it is and which column is what."),
+    "inspect": ("Reading the file", "The file is being read to find out its format and columns."),
     "plan": (
         "Checking every row",
-        "Every row is checked, and compared with what exists. Nothing is sent.",
+        "Every row is checked and compared with the existing users. Nothing is sent.",
     ),
     "approve": ("Starting the import", "The plan was approved. The import is about to begin."),
 }
@@ -145,9 +145,7 @@ def upload_events(request: Request) -> Response:
 def _gone(ledger: Ledger, upload: Upload) -> Response:
     if job := job_of_upload(ledger, upload):
         return see_other(f"/jobs/{job}")
-    raise PageError(
-        410, f"{upload.name} was discarded, or nobody did anything with it for a day", "upload it again"
-    )
+    raise PageError(410, f"{upload.name} was discarded, or was not used for a day", "upload it again")
 
 
 def _refuse_changed(request: Request, upload: Upload) -> None:
@@ -155,7 +153,7 @@ def _refuse_changed(request: Request, upload: Upload) -> None:
     if not upload.plan or request.state.form.get("plan") != upload.plan:
         raise PageError(
             409, "the plan has changed since this page was shown; nothing was done",
-            f"look at the present plan of {upload.name} in the history",
+            f"open the current plan of {upload.name} from the history",
         )  # fmt: skip
 
 

@@ -16,8 +16,7 @@ from worker.model import Job
 from worker.web.access import sees_all, work_of
 from worker.web.job_view import is_active, known_jobs, state_of
 from worker.web.render import render
-from worker.web.row_table import offset_of
-from worker.web.site import Page, Site, person_of, site_of
+from worker.web.site import Page, Site, offset_of, person_of, site_of
 from worker.web.words import BAD, PLAIN, size
 
 _RECENT = 8
@@ -40,7 +39,7 @@ class Entry:
 
 
 def start(request: Request) -> Response:
-    """Return the start page: drop a file, and what was done last."""
+    """Return the start page: the form for a file, and the last uploads and jobs."""
     site = site_of(request)
     pending = work_of(request).pending() if sees_all(request) else []
     return render(request, "start.html", limit=size(site.max_upload), pending=pending,
@@ -72,9 +71,11 @@ def _entries(request: Request) -> Iterator[Entry]:
 
 
 def _upload_entry(upload: Upload) -> Entry:
-    state, kind = (
-        ("At work", PLAIN) if upload.child else ("Needs a look", BAD) if upload.error else ("Uploaded", PLAIN)
-    )
+    state, kind = "Uploaded", PLAIN
+    if upload.child:
+        state = "In progress"
+    elif upload.error:
+        state, kind = "Needs attention", BAD
     return Entry(
         f"/uploads/{upload.id}", upload.name, size(upload.size), state, kind, upload.received, upload.person
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker import codes
+from worker import advice, codes
 from worker.errors import NotFound
 from worker.importing.process_id import is_alive
 from worker.ledger import Ledger
@@ -88,7 +88,7 @@ def state_of(job: Job, summary: Mapping[str, Any], *, active: bool) -> tuple[str
     if summary["undo_state"]:
         return ("Undone", PLAIN) if summary["undo_state"] == "done" else ("Undo not complete", WARN)
     if job.saved and job.state is JobState.PLANNING:
-        return "Waits for approval", WARN
+        return "Waiting for approval", WARN
     if job.carried_out_by:
         return "Carried out", GOOD
     if job.state is JobState.PAUSED and active:
@@ -108,12 +108,10 @@ def _verdict(job: Job, summary: Mapping[str, Any]) -> Verdict:
         return Verdict(GOOD, "This plan was approved", [f"Job {job.carried_out_by} carried it out."])
     if job.saved and job.state is JobState.PLANNING:
         why = [sentence(job.why.text)] if job.why and job.why.reason is not Reason.SAVED else []
-        return Verdict(WARN, "This plan waits for approval", [*why, "Nothing has been sent yet."])
+        return Verdict(WARN, "This plan is waiting for approval", [*why, "Nothing has been sent yet."])
     if job.state is JobState.DONE and not troubled:
-        left_out = [f"{plural(skipped, 'entry is', 'entries are')} no phone user and was left out."]
-        return Verdict(
-            GOOD, f"All {plural(rows - skipped, 'user')} are in place", left_out if skipped else []
-        )
+        texts = [advice.left_out(skipped)] if skipped else []
+        return Verdict(GOOD, advice.all_in_place(rows - skipped), texts)
     if job.state is JobState.DONE:
         return Verdict(BAD, f"{plural(troubled, 'row is', 'rows are')} not in place, of {rows:,}",
                        ["The table below says why, and what to do about it."])  # fmt: skip
@@ -128,9 +126,9 @@ def _undone(summary: Mapping[str, Any]) -> Verdict:
     texts = [f"{restored} changed back."]
     if undo["kept"]:
         kept = plural(undo["kept"], "user was", "users were")
-        texts.append(f"{kept} left alone, since somebody has changed them, or may have made them.")
+        texts.append(f"{kept} left alone: somebody else has changed them since, or may have created them.")
     if undo["failed"]:
-        texts.append(f"{plural(undo['failed'], 'user')} could not be changed back: undo again.")
+        texts.append(f"{plural(undo['failed'], 'user')} could not be changed back. Run the undo again.")
     if summary["undo_state"] == "done":
         return Verdict(WARN if undo["kept"] else GOOD, "This job was undone", texts)
     return Verdict(WARN, "The undo of this job is not complete", texts)
@@ -158,7 +156,7 @@ def _numbers(job: Job, summary: Mapping[str, Any], *, active: bool) -> Iterator[
             word = "To be sent" if job.saved and status is Status.UNPROCESSED else word
             yield Number(word, rows, kind)
     if job.absent:
-        yield Number("Stored, not in the roster", job.absent)
+        yield Number("On the account, not in the roster", job.absent)
 
 
 def progress_numbers(counts: Mapping[Status, int]) -> Iterator[Number]:
@@ -170,7 +168,7 @@ def progress_numbers(counts: Mapping[Status, int]) -> Iterator[Number]:
     bad = of(Status.EXISTS, Status.INVALID, Status.FAILED, Status.UNKNOWN)
     yield Number("Created", of(Status.CREATED), GOOD, "created")
     yield Number("Updated", of(Status.UPDATED), GOOD, "updated")
-    yield Number("Already as wanted", of(Status.UNCHANGED), GOOD, "unchanged")
+    yield Number("Already up to date", of(Status.UNCHANGED), GOOD, "unchanged")
     yield Number("Not in place", bad, BAD if bad else PLAIN, "troubled")
     yield Number("To do", of(Status.UNPROCESSED), PLAIN, "left")
 
@@ -189,23 +187,19 @@ def reason_rows(
 
     ``codes_by_status``: rows by status and code; several codes of one row are joined by ``;``.
     """
-    found: Counter[str] = Counter()
-    for status, joined in codes_by_status.items():
-        for names, number in joined.items() if Status(status).in_trouble else ():
-            found.update(dict.fromkeys(filter(None, names.split(";")), number))
     rows = []
-    for name, number in found.most_common():
+    for name, number in advice.of_trouble(codes_by_status).items():
         code = codes.of_row(name)
-        advice = code.after(retried=retried)[0].replace("JOB", job)
-        rows.append(ReasonRow(name, number, sentence(code.meaning), sentence(advice)))
+        cure = code.after(retried=retried)[0].replace("JOB", job)
+        rows.append(ReasonRow(name, number, sentence(code.meaning), sentence(cure)))
     return rows
 
 
 def _family(ledger: Ledger, job: Job) -> Iterator[tuple[str, str]]:
     for parent in known_jobs(ledger, filter(None, [job.parent])):
-        yield ("It carries out the plan" if parent.saved else "It ran rows again of"), parent.id
+        yield ("It carries out the plan" if parent.saved else "It retries rows of"), parent.id
     for child in ledger.jobs.children(job.id):
-        yield ("It was carried out by" if job.carried_out_by == child else "Rows were run again by"), child
+        yield ("It was carried out by" if job.carried_out_by == child else "Its rows were retried by"), child
 
 
 def _possible(ledger: Ledger, job: Job, summary: Mapping[str, Any], *, active: bool) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _pace(facts: ProgressFacts) -> str:
     if not facts.rate:
         return ""
     left = f", {duration(facts.seconds_left)} left" if facts.seconds_left else ""
-    return f"{facts.rate:,.0f} rows a second{left}"
+    return f"{facts.rate:,.0f} rows per second{left}"
 
 
 def news_of(facts: Mapping[str, Any]) -> News:

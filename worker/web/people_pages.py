@@ -1,4 +1,4 @@
-"""People and the audit trail, for administrators."""
+"""People and the audit log, for administrators."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from starlette.responses import Response
 from worker.errors import NotFound, UsageError
 from worker.ledger import Person, Role
 from worker.web.render import render
-from worker.web.site import Page, audit, person_of, see_other, site_of
+from worker.web.site import Page, audit, offset_of, person_of, see_other, site_of
 from worker.web.tokens import hash_of, person_token
 
 _ACTS = 100
-"""Entries of the audit trail on one page."""
+"""Entries of the audit log on one page."""
 
 _MOST_ACTS = 10_000
 
@@ -60,9 +60,8 @@ def remove(request: Request) -> Response:
 
 
 def acts(request: Request) -> Response:
-    """Return the audit trail, newest first."""
-    offset = request.query_params.get("offset", "0")
-    start = min(int(offset), _MOST_ACTS) if offset.isascii() and offset.isdigit() and len(offset) < 9 else 0
+    """Return the audit log, newest first."""
+    start = min(offset_of(request), _MOST_ACTS)
     found = site_of(request).ledger.audit.newest(_ACTS + 1, start)
     return render(
         request, "audit.html", acts=found[:_ACTS], offset=start,
@@ -92,7 +91,8 @@ def _role(text: str) -> Role:
 def _refuse_self(request: Request, known: Person) -> None:
     if known.name.casefold() == person_of(request).name.casefold():
         raise UsageError(
-            "this is yourself", "another administrator can do it, or `siproster people` in a shell"
+            "you can't change or remove yourself",
+            "ask another administrator, or use `siproster people` in a shell",
         )
 
 

@@ -16,17 +16,19 @@ from worker.web.words import BAD, GOOD, PLAIN, WARN, Number, sentence
 ACTIONS: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("To create", GOOD),
     Action.UPDATE: ("To change", WARN),
-    Action.UNCHANGED: ("Already as wanted", PLAIN),
+    Action.UNCHANGED: ("Already up to date", PLAIN),
     Action.EXISTS: ("Left alone", BAD),
     Action.INVALID: ("Refused", BAD),
     Action.SKIP: ("Skipped", PLAIN),
 }
 
-WARNINGS = {code.name: f"{sentence(code.meaning)} {sentence(code.advice)}" for code in codes.WARNINGS}
-"""What each warning means, and what to do about it."""
+WARNINGS = {code.name: sentence(code.meaning.partition(";")[0]) for code in codes.WARNINGS}
+"""What each warning means, without its finer points."""
 
-_UNREGISTERED = "Their phones will not be able to register any more."
-_OUTDATED = "Phones that have the old password will not be able to register any more."
+_ADVICE = {code.name: sentence(code.advice) for code in codes.WARNINGS}
+
+_UNREGISTERED = "Their phones will no longer be able to register."
+_OUTDATED = "Phones with the old password will no longer be able to register."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +80,25 @@ def _sentences(job: Job, actions: Mapping[str, int], leavers: int) -> Iterator[s
         yield f"{plural(leavers, 'user')} not in the roster will be deleted. {_UNREGISTERED}"
     if update:
         users = plural(update, "existing user")
-        yield f"{users} will get another password or application. {_OUTDATED}"
+        yield f"{users} will get a different password or application. {_OUTDATED}"
     elif create:
         yield "No existing user will be changed."
     if create:
         yield f"{plural(create, 'new user')} will be created."
     if exists := actions.get(Action.EXISTS, 0):
         users = plural(exists, "user exists", "users exist")
-        yield f"{users} with another password or application, and will be left alone."
+        yield f"{users} with a different password or application, and will be left alone."
     if invalid := actions.get(Action.INVALID, 0):
-        yield f"{plural(invalid, 'row')} will not be sent. Correct them in the table below."
+        yield f"{plural(invalid, 'row')} will not be sent. The table below says why."
     if not (create or update or leavers):
         yield "There is nothing to send."
     if exists and job.options.on_existing is OnExisting.FAIL:
-        yield "Because users exist with other data, the import would send nothing at all (on-existing: fail)."
+        yield "The import would send nothing, because users exist with other settings (--on-existing fail)."
 
 
 def _warnings(ledger: Ledger, job: Job) -> Iterator[Warned]:
     for name, rows in ledger.jobs.warnings(job.id).items():
-        yield Warned(f"{plural(rows, 'row')}:", WARNINGS.get(name, f"`{name}`"))
+        yield Warned(
+            f"{plural(rows, 'row')}:",
+            f"{WARNINGS[name]} {_ADVICE[name]}" if name in WARNINGS else f"`{name}`",
+        )

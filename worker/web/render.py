@@ -14,7 +14,7 @@ from worker import __version__
 from worker.ledger import Role
 from worker.web.sessions import CSRF, Visit
 from worker.web.site import site_of
-from worker.web.words import code, sentence
+from worker.web.words import code, moment, sentence
 
 HERE = Path(__file__).parent
 
@@ -23,7 +23,7 @@ TEMPLATES = Environment(
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
 TEMPLATES.globals.update(version=__version__, Role=Role)
-TEMPLATES.filters.update(code=code, sentence=sentence)
+TEMPLATES.filters.update(code=code, moment=moment, number="{:,}".format, sentence=sentence)
 
 
 def render(request: Request, name: str, status_code: int = 200, **values: Any) -> Response:

@@ -17,7 +17,7 @@ from worker.model import Job
 from worker.roster import fields_of
 from worker.web.plan_view import ACTIONS, WARNINGS
 from worker.web.rows import Query, RowsShown, TableRow
-from worker.web.site import site_of
+from worker.web.site import offset_of, site_of
 from worker.web.words import STATUSES, sentence
 
 _LIMIT = 50
@@ -163,12 +163,6 @@ def _query_of(request: Request, form: _Form) -> Query:
     asked = request.query_params
     troubled = bool(asked.get("troubled")) if "filtered" in asked else form.troubled_first
     return Query(troubled, asked.get("search", "")[:200], offset_of(request), _LIMIT)
-
-
-def offset_of(request: Request) -> int:
-    """Return the first entry that is to be shown."""
-    text = request.query_params.get("offset", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def _row(row: TableRow, columns: Sequence[str], form: _Form) -> RowView:

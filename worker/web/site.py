@@ -1,4 +1,4 @@
-"""What all pages know: the site, its bounds, and how a page is declared."""
+"""Shared by all pages: the site, its bounds, and how a page is declared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PUBLIC = None
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one client may use at most; seconds and bytes."""
+    """The most that one client may use, in seconds and bytes."""
 
     header_seconds: float = 15.0
     """For a request's headers, from the connection's beginning or the answer before."""
@@ -125,6 +125,12 @@ def address_of(request: Request) -> str:
     """Return the client's IP address, as the proxy reports it if there is one; empty if it isn't known."""
     address: str = getattr(request.state, "address", "")
     return address
+
+
+def offset_of(request: Request) -> int:
+    """Return the number of entries before the first one to be shown, from the address; 0 if it has none."""
+    text = request.query_params.get("offset", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def see_other(path: str) -> Response:

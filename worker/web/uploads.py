@@ -245,13 +245,13 @@ def _unusable(why: str) -> PageError:
 
 def _too_large(most: int) -> PageError:
     return PageError(
-        413, f"the file is too large: {most / MIB:,.0f} MB are the most",
+        413, f"the file is too large: {most / MIB:,.0f} MB is the limit",
         "split it, or import it in a shell; `siproster serve --max-upload` sets the limit",
     )  # fmt: skip
 
 
 def _too_slow() -> PageError:
-    return PageError(408, "the upload was too slow, and was ended", "try again on a better connection")
+    return PageError(408, "the upload was too slow and was stopped", "try again on a better connection")
 
 
 async def upload(request: Request) -> Response:

@@ -14,14 +14,14 @@ from worker.reasons import plural
 from worker.schedules.results import RunResult
 
 GOOD, WARN, BAD, PLAIN = "good", "warn", "bad", ""
-"""How something is shown: a class of the style sheet."""
+"""The class of the style sheet with which something is shown."""
 
 STATUSES: Mapping[Status, tuple[str, str]] = {
     Status.CREATED: ("Created", GOOD),
     Status.UPDATED: ("Updated", GOOD),
-    Status.UNCHANGED: ("Already as wanted", GOOD),
+    Status.UNCHANGED: ("Already up to date", GOOD),
     Status.DELETED: ("Deleted", GOOD),
-    Status.EXISTS: ("Exists with other data", BAD),
+    Status.EXISTS: ("Exists with other settings", BAD),
     Status.INVALID: ("Invalid", BAD),
     Status.FAILED: ("Refused by the service", BAD),
     Status.UNKNOWN: ("Unknown", BAD),
@@ -47,7 +47,7 @@ RUNS: Mapping[str, tuple[str, str]] = {
     RunResult.STOPPED: ("Stopped", WARN),
     RunResult.APPROVAL_NEEDED: ("Needs approval", WARN),
     RunResult.NOTHING_NEW: ("Nothing new", PLAIN),
-    RunResult.OVERLAP: ("Not begun: the run before it went on", WARN),
+    RunResult.OVERLAP: ("Skipped: the previous run was still going", WARN),
     RunResult.MISSED: ("Missed", WARN),
     RunResult.ACCOUNT_BUSY: ("Account busy", WARN),
     RunResult.UNAVAILABLE: ("No answer", WARN),
@@ -75,11 +75,15 @@ _code = re.compile(r"`([^`]*)`|(?<![\w-])(--[a-z][a-z-]+)")
 
 def sentence(text: str) -> str:
     """Return a text as a sentence: with a capital and a full stop, and without the place of an upload."""
-    text = _place.sub("", text)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+    text = _place.sub("", _beginning.sub("", text))
+    first = text[:1] if _file.match(text) else text[:1].upper()
+    return f"{first}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
 
 
-_place = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
+_beginning = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
+_place = re.compile(r" \(upload:[0-9a-f]+\)")
+_file = re.compile(r"\S*\w\.\w")
+"""The name of a file, which is not changed."""
 
 
 def moment(when: dt.datetime) -> str:
@@ -88,7 +92,7 @@ def moment(when: dt.datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time that is left, roughly."""
+    """Return a time, roughly: ``about 5 minutes``."""
     if seconds < 90:
         return f"about {plural(max(5, round(seconds / 5) * 5), 'second')}"
     if seconds < 5400:
@@ -97,7 +101,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int) -> str:
-    """Return a size in bytes as people say it."""
+    """Return a size in bytes, rounded, with its unit: ``200 MB``."""
     if number < 1024:
         return plural(number, "byte")
     for unit in ("KB", "MB"):
