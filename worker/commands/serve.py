@@ -20,6 +20,7 @@ from worker.commands.screen import echo, print_on_stdout
 from worker.errors import UsageError
 from worker.importing.job import operator
 from worker.ledger import Person, Role
+from worker.roster.source import without_secrets
 from worker.web.app import make_app
 from worker.web.housekeeping import tidied
 from worker.web.server import listen, serve, tls_context
@@ -180,12 +181,14 @@ def _origin(url: str) -> str:
         or not parts.hostname
         or parts.path not in ("", "/")
         or parts.query
+        or "@" in parts.netloc
     ):
         raise UsageError(
-            f"--origin {url}: is not a URL of scheme and host",
+            f"--origin {without_secrets(url)}: is not a URL of scheme and host",
             "for example --origin https://voice.example.com",
         )
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    default = {"http": ":80", "https": ":443"}[parts.scheme]  # browsers leave it out
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default)}"
 
 
 def _is_loopback(host: str) -> bool:

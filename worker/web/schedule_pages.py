@@ -76,7 +76,7 @@ def schedule_events(request: Request) -> Response:
         at_work = _is_at_work(site_of(request).ledger, work_of(request).step(f"schedule:{name}"), name)
         return ("facts", "{}") if at_work else ("over", here)
 
-    return stream(look)
+    return stream(request, look)
 
 
 def _is_at_work(ledger: Ledger, step: Step | None, name: str) -> bool:
