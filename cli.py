@@ -189,16 +189,26 @@ def _wrong_usage(error: click.ClickException) -> Failure:
         error = click.UsageError(error.message, error.ctx)
     shown = io.StringIO()
     error.show(shown)
-    for line in (*_unindented(shown.getvalue()).rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
+    for line in (*_plain(shown.getvalue()).rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
         echo(line)
     context = getattr(error, "ctx", None)
     usage = f"{context.command_path} --help" if context else "siproster --help"
-    return Failure("usage", visible(_unindented(error.format_message())), hint or usage, 6)
+    return Failure("usage", visible(_plain(error.format_message())), hint or usage, 6)
 
 
-def _unindented(text: str) -> str:
-    """Return click's text with a list of choices on one line: it puts a tab before each."""
-    return text.replace("Choose from:\n\t", "Choose from: ").replace(",\n\t", ", ")
+_IN_PLAIN_WORDS = {
+    "Choose from:\n\t": "Choose from: ",
+    ",\n\t": ", ",
+    "is not a valid float range": "is not a number",
+    "is not a valid integer range": "is not a whole number",
+}
+
+
+def _plain(text: str) -> str:
+    """Return click's text in plain words, and with a list of choices, indented by tabs, on one line."""
+    for its, ours in _IN_PLAIN_WORDS.items():
+        text = text.replace(its, ours)
+    return text
 
 
 if __name__ == "__main__":

@@ -180,9 +180,7 @@ def test_two_people(make_office: Callable[..., Office], make_tab: Callable[..., 
     abel.open(path)
     abel.page.get_by_label("extension of line 5").fill("3003")
     abel.click("Keep the corrections")
-    expect(
-        abel.page.get_by_text("You uploaded or corrected it, so somebody else has to approve it: zoe.")
-    ).to_be_visible()
+    expect(abel.page.get_by_text("or asked for it, so somebody else has to approve it: zoe.")).to_be_visible()
     forced = abel.page.evaluate(
         """async path => {
             const form = new FormData(document.querySelector("form[action$=corrections]"));

@@ -156,7 +156,7 @@ def fresh_machine(reader: Reader) -> None:
     reader.substitutions = {
         "make ": f"make --dry-run --directory {ROOT} ",
         "python3 -m venv": f"{PYTHON} -m venv --without-pip",
-        "~/siproster/bin/pip install --constraint constraints.txt .": (
+        "~/siproster-venv/bin/pip install --constraint constraints.txt .": (
             f"{PYTHON} {pip} {ROOT}/constraints.txt {ROOT}"
         ),
     }

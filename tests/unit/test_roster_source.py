@@ -185,6 +185,13 @@ def test_what_of_a_url_is_shown(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
 
 
+def test_a_path_of_windows_is_named_as_wsl_has_it() -> None:
+    """A path copied from Explorer leads to the one under which WSL has the file."""
+    with pytest.raises(UsageError) as caught:
+        open_roster(r"C:\Users\dana\staff list.csv", Options())
+    assert caught.value.hint == "in WSL, it is '/mnt/c/Users/dana/staff list.csv'"
+
+
 def test_a_working_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     """If the working folder is gone, the file isn't found, and no similar name is suggested."""
     program = (

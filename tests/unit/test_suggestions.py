@@ -44,6 +44,8 @@ def hinted(line: str) -> str:
         ("help", "`siproster --help`"),
         ("realm frob", "siproster realm has: create, delete, list, show, update"),
         ("frob", "siproster --help"),
+        ("plan staff list.csv", "in quotes: 'staff list.csv'; several rosters: one after the other"),
+        ("status latest now", "in quotes"),
     ],
 )
 def test_what_was_meant_is_suggested(line: str, told: str) -> None:
@@ -51,7 +53,7 @@ def test_what_was_meant_is_suggested(line: str, told: str) -> None:
     assert told in hinted(line)
 
 
-@pytest.mark.parametrize("line", ["import staff.csv --frob", "status", "import a b"])
+@pytest.mark.parametrize("line", ["import staff.csv --frob", "status", "import a --limit x"])
 def test_nothing_is_made_up(line: str) -> None:
     """If nothing comes close, there is no suggestion of ours."""
     with pytest.raises(click.ClickException) as refused:

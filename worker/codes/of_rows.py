@@ -54,7 +54,7 @@ NOT_SENT = (
          "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
          "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
-         "add a password; for `retry`, in a password column that you add to `failed.csv`", Cure.CORRECT),
+         "add a password; in `failed.csv`, in a password column that you add to it", Cure.CORRECT),
     Code("hash_incomplete", "the row has no password and only one of the two digests",
          "give both digests, or a password", Cure.CORRECT),
     Code("bad_hash",
@@ -72,9 +72,9 @@ NOT_SENT = (
          "`--username`, `--domain` or a correction changes the user name that the digests were computed for",
          "omit the option for these rows, or give passwords", Cure.CORRECT),
     Code("bad_characters",
-         "a user name, domain or realm contains a character that is not allowed there, or the password "
-         "contains an unpaired surrogate, which UTF-8 can't represent",
-         "correct it (`bw__error` names the field, character and position): user names and domains may "
+         "a user name, domain or realm contains a character that is not allowed there, or the password one "
+         "that UTF-8 can't represent",
+         "correct it (the row's error names the field, character and position): user names and domains may "
          "contain letters, digits and `. _ - ! $ & * + = ~`, a user name without a domain also `@`, and a "
          "realm letters, digits and `. _ -`", Cure.CORRECT),
     Code("too_long",
@@ -115,7 +115,7 @@ NOT_SENT = (
          "in CSV, double each quote inside a value (`\"\"`); in XML, write `&amp;`, `&lt;` and `&quot;`",
          Cure.CORRECT),
     Code("duplicate_in_file", "an earlier row is the same user, regardless of case",
-         "keep only one of them (`bw__error` gives the other row's line), or make the names unique with "
+         "keep only one of them (the row's error gives the other row's line), or make the names unique with "
          "`--username`, `--domain` or `--api realm`", Cure.CORRECT),
     Code("realm_unknown", "the account has no such realm, or several with that short name",
          "list the realms with `siproster realm list`, or create one with `siproster realm create NAME`",
@@ -213,9 +213,9 @@ SENT = (
 
 WARNINGS = (
     Code("weak_password",
-         "shorter than 8 characters, all digits, equal to the user name, or shared by 5 or more rows; "
-         "sharing is always detected in rosters of up to 50,000 rows, and in a million rows if 25 or more "
-         "share a password",
+         "the password is shorter than 8 characters, all digits, equal to the user name, or shared by 5 or "
+         "more rows; sharing is always detected in rosters of up to 50,000 rows, and in a million rows if 25 "
+         "or more share a password",
          "choose other passwords, or use `--weak refuse`"),
     Code("password_generated", "the row had no usable password, so one was generated",
          "keep the file: the password is stored nowhere else"),

@@ -48,6 +48,10 @@ _COMMANDS = {
 }  # fmt: skip
 """Names of commands in other programs to ours, of which one is suggested if the group has it."""
 
+_SURPLUS = "Got unexpected extra argument"
+_QUOTES = "a value with blanks has to be in quotes: 'staff list.csv'"
+_FOLDER = "; several rosters: one after the other, or all in a folder: siproster plan FOLDER"
+
 _not_a_choice = re.compile(r"'(.*)' is not one of ", re.DOTALL).match
 
 
@@ -60,6 +64,9 @@ def hint(error: click.ClickException) -> str:
             return _command(error.command_name, ctx)
         case click.BadParameter(param=click.Parameter(type=click.Choice() as choice)):
             return _value(error.message, map(str, choice.choices))
+        case click.UsageError(ctx=click.Context() as ctx) if error.message.startswith(_SURPLUS):
+            takes_roster = any(one.name == "source" for one in ctx.command.params)
+            return _QUOTES + (_FOLDER if takes_roster else "")
     return ""
 
 

@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import re
+import shlex
 import stat
 import sys
 import zlib
@@ -343,6 +344,9 @@ def _short(place: str) -> str:
 
 
 def _nearest(path: Path) -> str:
+    if re.match(r"[A-Za-z]:\\", str(path)):
+        drive, _, rest = str(path).replace("\\", "/").partition(":")
+        return f"in WSL, it is {shlex.quote(f'/mnt/{drive.lower()}{rest}')}"
     try:
         names = [near.name for near in path.parent.iterdir()]
         near = difflib.get_close_matches(path.name, names, 1)

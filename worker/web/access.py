@@ -63,12 +63,11 @@ def _is_own(request: Request, job: Job) -> bool:
 def why_not_approve(request: Request, authors: Iterable[str]) -> str:
     """Return why the reader may not approve what these people made, and who may; empty if they may."""
     person, barred = person_of(request), set(authors) if site_of(request).four_eyes else set()
+    others = f"so somebody else has to approve it: {_who_may(request, barred)}."
     if not person.role.includes(Role.APPROVE):
-        return f"Your role is {person.role}, so somebody else has to approve it: {_who_may(request, barred)}."
+        return f"Your role is {person.role}, {others}"
     if is_among(person.name, barred):
-        return (
-            f"You uploaded or corrected it, so somebody else has to approve it: {_who_may(request, barred)}."
-        )
+        return f"You uploaded, corrected or asked for it, {others}"
     return ""
 
 
