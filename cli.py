@@ -189,11 +189,16 @@ def _wrong_usage(error: click.ClickException) -> Failure:
         error = click.UsageError(error.message, error.ctx)
     shown = io.StringIO()
     error.show(shown)
-    for line in (*shown.getvalue().rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
+    for line in (*_unindented(shown.getvalue()).rstrip().split("\n"), *([f"       {hint}"] if hint else [])):
         echo(line)
     context = getattr(error, "ctx", None)
     usage = f"{context.command_path} --help" if context else "siproster --help"
-    return Failure("usage", visible(error.format_message()), hint or usage, 6)
+    return Failure("usage", visible(_unindented(error.format_message())), hint or usage, 6)
+
+
+def _unindented(text: str) -> str:
+    """Return click's text with a list of choices on one line: it puts a tab before each."""
+    return text.replace("Choose from:\n\t", "Choose from: ").replace(",\n\t", ", ")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,14 @@ def dirty(path: Path) -> Path:
     ])  # fmt: skip
 
 
+def two_passwords(path: Path) -> Path:
+    """Two columns that could have the password; line 3 has none in the second one."""
+    return write(path, [
+        {"extension": "3100", "password": "Pw-first-3100", "secret": "Pw-second-3100"},
+        {"extension": "3101", "password": "Pw-first-3101", "secret": ""},
+    ])  # fmt: skip
+
+
 def hostile(folder: Path) -> Path:
     """A roster with a script in its name, in the names of its columns and in every kind of cell."""
     extra = '<img src="x" onerror="alert(9)">'

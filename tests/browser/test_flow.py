@@ -106,6 +106,19 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     assert names(sandbox) == ["3000", "3001", "3002", "3003", "3004", "3005"]
 
 
+def test_a_password_is_corrected_in_the_column_that_was_chosen(visitor: Visitor, tmp_path: Path) -> None:
+    """The column chosen on the way to the plan is the one that has a field for the password in its table."""
+    visitor.upload(rosters.two_passwords(tmp_path / "two.csv"))
+    visitor.sees("The file can't be read as it is")
+    visitor.page.get_by_label("Password", exact=True).select_option("secret")
+    visitor.plan()
+    assert (visitor.number("To create"), visitor.number("Refused")) == (1, 1)
+    visitor.page.get_by_label("secret of line 3").fill("Pw-typed-3101")
+    visitor.click("Keep the corrections")
+    visitor.sees("Plan for")
+    assert (visitor.number("To create"), visitor.number("Refused")) == (2, 0)
+
+
 def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
     """No script in a name, a column or a cell of a file, or in a text of the service, runs on any page."""
     text = rosters.SCRIPTS[0] + rosters.SCRIPTS[1]

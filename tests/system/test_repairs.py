@@ -140,6 +140,33 @@ def workbook(desk: Desk) -> None:
     book.save(desk.program.work / "staff.xlsx")
 
 
+def numbers(desk: Desk) -> None:
+    """A workbook whose extensions are numbers, as every spreadsheet makes them."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["Extension", "SIP Password"], [301, "Pw-abcdefgh1234"]):
+        sheet.append(row)
+    book.save(desk.program.work / "numbers.xlsx")
+
+
+def saved_as_csv(desk: Desk, said: Said) -> None:
+    """Save the workbook's sheet as CSV, and use that."""
+    desk.write("numbers.csv", "Extension,SIP Password\n301,Pw-abcdefgh1234\n")
+    desk.words[-1] = "numbers.csv"
+
+
+def sandbox_gone(desk: Desk) -> None:
+    """The address of a sandbox that has ended."""
+    desk.earlier["address"] = desk.program.environment["BW_API_URL"].encode()
+    desk.program.environment["BW_API_URL"] = "http://127.0.0.1:9"
+
+
+def address_corrected(desk: Desk, said: Said) -> None:
+    """Name the address of one that runs."""
+    desk.program.environment["BW_API_URL"] = desk.earlier["address"].decode()
+
+
 def archive(desk: Desk) -> None:
     """A ZIP archive with the roster in it."""
     with zipfile.ZipFile(desk.program.work / "staff.zip", "w") as packed:
@@ -222,12 +249,17 @@ FAILURES = [
     Failure("a wrong command", "imprt staff.csv", r"Did you mean '(\w+)'\?", instead_of("imprt")),
     Failure("a wrong option", "plan staff.csv --batchsize 5", "Did you mean one of: '(--[a-z-]+)'",
             instead_of("--batchsize")),
-    Failure("a wrong delimiter", "plan staff.csv --delimiter ;", "try it without (--[a-z-]+):", without),
-    Failure("a wrong header line", "plan staff.csv --header-line 2", "try it without (--[a-z-]+):", without),
+    Failure("a wrong delimiter", "plan staff.csv --delimiter ;", "leave out (--[a-z-]+),", without),
+    Failure("a wrong header line", "plan staff.csv --header-line 2", "leave out (--[a-z-]+),", without),
     Failure("a wrong encoding", "plan staff.csv --encoding utf-77", "such as (utf-8)",
             instead_of("utf-77")),
     Failure("a wrong sheet", "plan staff.xlsx --sheet Bonn", r"(--sheet) NAME .* the sheets are: '(\w+)'",
             instead_of("Bonn", r"\2"), workbook),
+    Failure("extensions that are numbers", "plan numbers.xlsx", "save the sheet as CSV and use that",
+            saved_as_csv, numbers, exit=10),
+    Failure("a sandbox that is gone", "plan staff.csv --patience 0", "start it again with `siproster sandbox",
+            address_corrected, sandbox_gone, exit=5),
+    Failure("a shell that isn't named", "completion", r"Choose from: (\w+), \w+, \w+$", adding(r"\1")),
     Failure("a ZIP archive", "plan staff.zip", "(zip://)MEMBER::FILE.zip",
             instead_of("staff.zip", r"\1staff.csv::staff.zip"), archive),
     Failure("an unknown password column", "plan odd.csv", r"(--map) (password=\S+) names it",

@@ -36,6 +36,18 @@ def test_a_job_that_changed_nobody_can_be_looked_at(office: Program) -> None:
     assert "nothing, since it had changed no user" in shown.stdout
 
 
+def test_the_run_before_a_retry_is_named(office: Program) -> None:
+    """A retry that changed nobody leads to the run whose users are in place, until that is undone, too."""
+    (office.work / "staff.csv").write_text("username,password\next1,Pw-abcdefgh1234\next2,\n")
+    first = run(office, "import", "staff.csv", code=10)["job"]
+    run(office, "retry", first, code=10)
+    asked = office.run("undo", "latest")
+    assert asked.code == 6
+    assert f"To take that back, too: siproster undo {first}" in asked.stderr
+    run(office, "undo", first, "--yes")
+    assert first not in office.run("undo", "latest", "--yes").stderr
+
+
 @pytest.mark.parametrize(
     ("either", "family", "behaviour"),
     [

@@ -27,6 +27,7 @@ from tenacity import (
 from worker.api.transport import THROUGH, Interrupted, NotSent, Reply, Transport
 from worker.errors import AnswerLost, Throttled, TryLater, Unavailable
 from worker.meter import METER
+from worker.reasons import REFUSED
 from worker.throttle import Cooling, Throttle
 from worker.waits import HERE, Entry, WaitKind, Waits
 
@@ -283,5 +284,10 @@ def _remedy(reason: str) -> str:
     if reason.startswith(THROUGH):
         return (
             f"correct {reason.split(':')[0].removeprefix(THROUGH)}, or unset it; `siproster doctor` tries it"
+        )
+    if reason == REFUSED:
+        return (
+            "check BW_API_URL and the network; the sandbox ends with its terminal: start it again with "
+            "`siproster sandbox`; `siproster doctor` tries it"
         )
     return "check the network, BW_API_URL and the proxy settings; `siproster doctor` tries them"

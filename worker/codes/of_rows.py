@@ -84,8 +84,9 @@ NOT_SENT = (
          Cure.CORRECT),
     Code("bad_application_id", "the application is not a UUID", "use the application's id, not its name",
          Cure.CORRECT),
-    Code("number_cell", "the user name or password is a number in a workbook: its leading zeros are lost",
-         "format the column as text in the spreadsheet and enter the value again", Cure.CORRECT),
+    Code("number_cell", "the user name or password is a number in a workbook: zeros in front of it are lost",
+         "format the column as text in the spreadsheet and enter the value again; if none of them has zeros "
+         "in front, save the sheet as CSV and use that instead", Cure.CORRECT),
     Code("formula_not_calculated", "the user name or password is a formula whose result is not stored",
          "open the workbook in a spreadsheet and save it", Cure.CORRECT),
     Code("spreadsheet_damage",

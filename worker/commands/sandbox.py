@@ -50,7 +50,10 @@ def sandbox(host: str, port: int, with_stdin: bool, **given: Any) -> None:
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # the address follows, which is said already
         ports = f"{port}" if given["sip_port"] is None else f"{port} or {given['sip_port']}"
-        raise UsageError(f"{host}:{ports} can't be used: {reason}", "try --port 0") from None
+        raise UsageError(
+            f"{host}:{ports} can't be used: {reason}",
+            "is a sandbox running already? Use that one, or choose another port: --port 0 takes a free one",
+        ) from None
 
 
 def _options(

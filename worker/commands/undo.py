@@ -125,6 +125,7 @@ def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes
     users = plural(number, "user")
     echo(f"job {job.id} created, changed or deleted {users} on account {job.account} at {job.host}")
     _print_others(context, job)
+    _print_earlier_run(context, job)
     if include_unproven:
         echo("  including users that no response proves to be its work: only safe if nobody", "yellow")
         echo("  else has written to the account since it began", "yellow")
@@ -133,6 +134,14 @@ def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes
         " back.",
         yes=yes,
     )
+
+
+def _print_earlier_run(context: Context, job: Job) -> None:
+    """Print that the users of the run before a retry stay, and how they are taken back."""
+    users = context.ledger.changes.rows(job.parent) if job.parent else 0
+    if job.parent and users and context.ledger.jobs.get(job.parent).undone is None:
+        echo(f"  it is a retry; the work of the run before it stays ({plural(users, 'user')}).", "yellow")
+        echo(f"  To take that back, too: siproster undo {job.parent}", "yellow")
 
 
 def _code(facts: dict[str, Any]) -> int:

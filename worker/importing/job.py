@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import secrets
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Final, NamedTuple, Protocol
@@ -52,7 +53,8 @@ def new_job(endpoint: Endpoint, options: Options, roster: RosterFacts, key: str,
 def job_id(moment: str, roster: str) -> str:
     """Return an id that sorts by time and names the roster: ``20261122-224612-staff-7f3a``."""
     stem = PurePath(roster).stem if roster != "-" else "stdin"
-    slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:24].strip("-") or "roster"
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:24].strip("-") or "roster"
     return f"{moment}-{slug}-{secrets.token_hex(2)}"
 
 

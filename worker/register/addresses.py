@@ -22,7 +22,10 @@ Address = tuple[str, int]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 """Seconds between two questions about a name that does not exist yet."""
 
-_LAG = "; a new realm may not be in DNS yet: try again in a few minutes"
+_LAG = (
+    "; a new realm may not be in DNS yet: try again in a few minutes; a registrar that is elsewhere, "
+    "such as the sandbox's, is named with --registrar HOST:PORT"
+)
 
 _PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061}
 

@@ -19,7 +19,7 @@ from worker.roster.workbook_cells import BOOLEAN, DATE, ERROR, FORMULA, NUMBER, 
 
 _AS_TEXT: Final = "format the column as text and enter it again"
 _REASONS: Final = {
-    NUMBER: Problem("number_cell", f"is a number, so its leading zeros are lost; {_AS_TEXT}"),
+    NUMBER: Problem("number_cell", f"is a number, so zeros in front of it are lost; {_AS_TEXT}"),
     DATE: Problem("spreadsheet_damage", f"is a date or a time; {_AS_TEXT}"),
     BOOLEAN: Problem("spreadsheet_damage", f"is TRUE or FALSE; {_AS_TEXT}"),
     ERROR: Problem("spreadsheet_damage", "is an error, such as #REF!; correct it"),

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _AWAY = "the ledger does not answer"
 _AWAY_HINT = "nothing that was saved is lost: try again in a minute"
+_NOWHERE = "there is no page at this address"
+_NOWHERE_HINT = "check the address, or begin at the start page"
 _FAULT = "something went wrong in siproster"
 _FAULT_HINT = "no rows are lost, and jobs continue; give this number to the person who runs siproster"
 
@@ -28,6 +30,8 @@ def error_page(request: Request, error: Exception) -> Response:
             response = render(request, "error.html", status, message=message, hint=hint, number="")
             response.headers.update(headers)
             return response
+        case HTTPException(status_code=404):
+            return render(request, "error.html", 404, message=_NOWHERE, hint=_NOWHERE_HINT, number="")
         case HTTPException(status_code=status, detail=message):
             response = render(request, "error.html", status, message=message, hint="", number="")
             response.headers.update(error.headers or {})

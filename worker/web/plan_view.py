@@ -22,8 +22,10 @@ ACTIONS: Mapping[Action, tuple[str, str]] = {
     Action.SKIP: ("Skipped", PLAIN),
 }
 
-WARNINGS = {code.name: f"{sentence(code.meaning)} {sentence(code.advice)}" for code in codes.WARNINGS}
-"""What each warning means, and what to do about it."""
+WARNINGS = {code.name: sentence(code.meaning.partition(";")[0]) for code in codes.WARNINGS}
+"""What each warning means, without its finer points."""
+
+_ADVICE = {code.name: sentence(code.advice) for code in codes.WARNINGS}
 
 _UNREGISTERED = "Their phones will no longer be able to register."
 _OUTDATED = "Phones with the old password will no longer be able to register."
@@ -96,4 +98,7 @@ def _sentences(job: Job, actions: Mapping[str, int], leavers: int) -> Iterator[s
 
 def _warnings(ledger: Ledger, job: Job) -> Iterator[Warned]:
     for name, rows in ledger.jobs.warnings(job.id).items():
-        yield Warned(f"{plural(rows, 'row')}:", WARNINGS.get(name, f"`{name}`"))
+        yield Warned(
+            f"{plural(rows, 'row')}:",
+            f"{WARNINGS[name]} {_ADVICE[name]}" if name in WARNINGS else f"`{name}`",
+        )

@@ -75,11 +75,15 @@ _code = re.compile(r"`([^`]*)`|(?<![\w-])(--[a-z][a-z-]+)")
 
 def sentence(text: str) -> str:
     """Return a text as a sentence: with a capital and a full stop, and without the place of an upload."""
-    text = _place.sub("", text)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+    text = _place.sub("", _beginning.sub("", text))
+    first = text[:1] if _file.match(text) else text[:1].upper()
+    return f"{first}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
 
 
-_place = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
+_beginning = re.compile(r"^.*? \(upload:[0-9a-f]+\): ")
+_place = re.compile(r" \(upload:[0-9a-f]+\)")
+_file = re.compile(r"\S*\w\.\w")
+"""The name of a file, which is not changed."""
 
 
 def moment(when: dt.datetime) -> str:
