@@ -41,7 +41,7 @@ def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
     """Upload the roster, plan it with these settings, and return its address."""
     address = visitor.upload("staff.csv", ROSTER.encode()).headers["location"]
     page.work.wait(address.replace("/uploads/", "upload:"))
-    assert visitor.submit(f"{address}/columns", next="plan", **settings).status_code == 303
+    assert visitor.submit(f"{address}/columns", None, next="plan", **settings).status_code == 303
     page.work.wait(address.replace("/uploads/", "upload:"))
     return str(address)
 
