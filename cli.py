@@ -51,7 +51,7 @@ COMMANDS = {
     "keygen": ("keys:keygen", "Generate a sealing key."),
     "sandbox": ("sandbox:sandbox", "Run a local stand-in for the API."),
     "demo": ("demo:demo", "Run a complete import against the sandbox."),
-    "completion": ("completion:completion", "Print the line that switches on completion in a shell."),
+    "completion": ("completion:completion", "Print the line that enables completion in a shell."),
     "doctor": ("doctor:doctor", "Check settings, connections and credentials."),
 }
 """Name → where its body is, and its line in ``--help``, which must not load any of them."""

@@ -237,6 +237,8 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "httpx.ProxyError": _proxy,
     "httpx.RemoteProtocolError": _protocol,
     "psycopg.Error": _driver,
+    # Says only that an earlier command of the transaction failed; redis-py raises that one's error of it.
+    "redis.ExecAbortError": lambda _: "",
     "redis.ResponseError": _redis_refusal,
     "smtplib.SMTPResponseException": _mail_refusal,
     "sqlite3.Error": _driver,

@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def make_tab(browser: Browser) -> Iterator[Callable[..., Tab]]:
-    """Open a tab with options of Playwright's ``new_context``. At the end, none may have been troubled."""
+    """Open a tab with options of Playwright's ``new_context``. At the end, none may have recorded a fault."""
     tabs: list[Tab] = []
 
     def make(**options: Any) -> Tab:

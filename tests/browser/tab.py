@@ -42,7 +42,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 class Tab:
-    """A page of a browser session of its own, which keeps account of all that a page must not do."""
+    """A page of a browser session of its own, which records everything that a page must not do."""
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         """Open it. ``options``: those of Playwright's ``new_context``, such as viewport."""

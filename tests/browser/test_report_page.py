@@ -59,7 +59,7 @@ def names(section: Locator) -> list[str]:
 
 
 def test_it_is_accessible_and_fits(make_tab: Callable[..., Tab], url: str) -> None:
-    """On a desk and on a phone, light and dark; nothing is loaded and no policy is offended."""
+    """On a desk and on a phone, light and dark; nothing is loaded and no policy is violated."""
     tab = make_tab()
     requested: list[str] = []
     tab.page.on("request", lambda request: requested.append(request.url))

@@ -90,7 +90,7 @@ def test_redis_is_full(fleet: Fleet, redis: Redis) -> None:
         refused = fleet.begun(users(8), *SMALL)
         assert refused.code == 5
         assert "the broker does not take messages" in refused.stderr
-        assert "memory" in refused.stderr
+        assert "give Redis more memory (maxmemory)" in refused.stderr
         client.config_set("maxmemory", 0)
     (job,) = fleet.ledger.jobs.running()
     assert [chunk["enqueued_at"] for chunk in fleet.chunks(job)] == [None]

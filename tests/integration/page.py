@@ -60,6 +60,7 @@ class PageServer:
 
     def begin_with(self, environment: Mapping[str, str]) -> None:
         """Give its child processes these variables."""
+        self.environment = dict(environment)
         self.work = self._app.state.work = Work(self.site, environment=environment)
 
     @property

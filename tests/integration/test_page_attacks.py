@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
 from worker.ledger import CellCorrection, Ledger, Role, StepState
 from worker.seal import Seal
+from worker.web.children import UNBOUNDED, Child
 from worker.web.work import Asker, Work
 
 PASSWORD = "Tb7xQ2mK9rL4vN8s"
@@ -41,7 +44,7 @@ def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
     """Upload the roster, plan it with these settings, and return its address."""
     address = visitor.upload("staff.csv", ROSTER.encode()).headers["location"]
     page.work.wait(address.replace("/uploads/", "upload:"))
-    assert visitor.submit(f"{address}/columns", next="plan", **settings).status_code == 303
+    assert visitor.submit(f"{address}/columns", None, next="plan", **settings).status_code == 303
     page.work.wait(address.replace("/uploads/", "upload:"))
     return str(address)
 
@@ -52,6 +55,40 @@ def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer
     address = planned(page, uma, **{"map.password": "Kode"})
     shown = uma.get(f"{address}/plan").text
     assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+
+
+def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> None:
+    """Corrections are typed for one sheet's lines: no command plans another sheet with them."""
+    uma = page.visitor(Role.UPLOAD)
+    place = uma.upload("staff.csv", ROSTER.encode()).headers["location"].replace("/uploads/", "upload:")
+    page.ledger.cells.correct(page.site.seal, place, CellCorrection(3, "Extension", "101", "uma"))
+    for option, code in (("--header-line=2", "conflict"), ("--skip=0", None)):
+        child = Child(["plan", place, option, "--json"], UNBOUNDED, page.environment)
+        child.go()
+        end = child.wait(lambda: None)
+        assert (end.error["code"] if end.error else None) == code
+
+
+def test_live_pages_are_bounded(page: PageServer) -> None:
+    """Nobody holds all connections: a person has so many live pages; when they are closed, others again."""
+    uma = page.visitor(Role.UPLOAD)
+    job = start_job(page.ledger, host=page.site.host)
+    abel = page.visitor(Role.APPROVE)
+    address, most = f"/jobs/{job.id}/events", page.site.bounds.streams_each
+    with ExitStack() as stack:
+        for _ in range(most):
+            assert stack.enter_context(abel.stream("GET", address)).status_code == 200
+        assert abel.get(address).status_code == 503
+        assert uma.get("/").status_code == 200
+    ends = time.monotonic() + 30
+    while opened(abel, address) != 200:
+        assert time.monotonic() < ends
+
+
+def opened(visitor: Visitor, address: str) -> int:
+    """Open a live page for a moment."""
+    with visitor.stream("GET", address) as answer:
+        return answer.status_code
 
 
 @dataclass

@@ -228,7 +228,7 @@ def test_a_zone_that_is_not_there(world: World, caplog: pytest.LogCaptureFixture
     world.clock.now += 86_400
     timer.tick()
     assert {name for name, _ in world.effects} == {"b"}
-    assert "schedule a: Mars/Olympus: is not a time zone" in caplog.text
+    assert "schedule a: Mars/Olympus: this is not a time zone" in caplog.text
 
 
 def test_a_late_process(world: World) -> None:

@@ -190,7 +190,6 @@ def test_cells_are_corrected_and_taken_back(ledger: Ledger) -> None:
     assert "one" not in repr(after)
     with pytest.raises(UsageError, match="4,096"):
         ledger.cells.correct(SEAL, subject, replace(first, value="x" * (LONGEST_CELL + 1)))
-    ledger.cells.take_back(subject, 3, "name", "dana")
     ledger.cells.forget(subject)
     assert ledger.cells.of(SEAL, subject).cells == []
 
@@ -204,7 +203,7 @@ def test_corrections_stay_with_their_rows(ledger: Ledger) -> None:
         with pytest.raises(Conflict, match="those of other rows"):
             ledger.uploads.set_settings(upload.id, settings, "dana")
     ledger.uploads.set_settings(upload.id, {"sheet": "Staff", "limit": 1}, "dana")
-    ledger.cells.take_back(upload.place, 2, "password", "dana")
+    ledger.cells.forget(upload.place)
     ledger.uploads.set_settings(upload.id, {"sheet": "Guests"}, "dana")
 
 

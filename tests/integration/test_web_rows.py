@@ -135,6 +135,8 @@ def test_corrections_are_a_file_that_retry_reads(ledger: Ledger, tmp_path: Path)
         2: {"name": "=1+1", "site": "@Linz", "bw__password": "=SUM(1)"},
         3: {"name": '\'-Bo "the" man', "site": "+43"},
     }
+    twins = corrections_file(ledger, SEAL, replace(job, columns=("name", "name")), {3: {"password": "new"}})
+    assert twins.splitlines()[1].split(",")[2:] == ["Bo", "'+43", "new"]
     for wrong in ({2: {"sight": "x"}}, {99: {"site": "x"}}):
         with pytest.raises(UsageError):
             corrections_file(ledger, SEAL, job, wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import stat
 import subprocess
@@ -34,7 +35,7 @@ class Terminal:
         """Read what is shown until this text comes."""
         end = time.monotonic() + 30
         while text not in self.shown:
-            assert time.monotonic() < end, self.shown
+            assert select.select([self.master], [], [], end - time.monotonic())[0], self.shown
             self.shown += os.read(self.master, 4096).decode()
 
     def answer(self, question: str, text: str) -> None:
@@ -125,7 +126,7 @@ def test_a_wrong_answer_is_asked_for_again(siproster: Program, sandbox: Sandbox)
         shown.answer("OAuth client ID", USER)
         shown.answer("(not shown)", SECRET)
         shown.answer("Ledger", "~nobody-of-this-name/jobs.sqlite")
-        shown.until("the home folder of a user who does not exist")
+        shown.until("the home folder of an unknown user")
         shown.answer("Ledger", "jobs.sqlite")
         assert shown.end() == 0, shown.shown
     assert settings(siproster)["SIPROSTER_LEDGER"] == f"sqlite:///{siproster.work / 'jobs.sqlite'}"

@@ -105,6 +105,7 @@ def test_others_need_people(office: Program, options: tuple[str, ...]) -> None:
         (("--tls-key", "staff.csv"), "--tls-key needs --tls-cert"),
         (("--origin", "voice.example.com"), "is not a URL of scheme and host"),
         (("--origin", "https://voice.example.com/page"), "is not a URL of scheme and host"),
+        (("--origin", "https://u:s3cret@voice.example.com"), "--origin https://voice.example.com: is not"),
         (("--max-upload", "5"), "must be a size from 1K to 4G"),
         (("--max-upload", "many"), "must be a size from 1K to 4G"),
     ],
@@ -117,6 +118,13 @@ def test_wrong_options_are_told(office: Program, options: tuple[str, ...], said:
     assert refused.code == 6
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_browsers_leave_the_default_port_out(office: Program) -> None:
+    """An origin with its scheme's own port is the one without, or no browser could reach the page."""
+    office.run("people", "add", "dana", "--role", "admin")
+    with served(office, "--origin", "https://Voice.example.com:443") as (url, _):
+        assert url == "https://voice.example.com"
 
 
 def test_the_account_must_be_set(siproster: Program) -> None:

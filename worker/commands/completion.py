@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from worker.commands.facts import json_option, print_json
 from worker.commands.screen import echo, print_on_stdout
 
-if TYPE_CHECKING:  # nothing is loaded before it is needed: somebody waits for the Tab
+if TYPE_CHECKING:  # loaded only when needed, since a Tab has to be quick
     from worker.ledger.known import KnownJob, KnownNames
     from worker.settings import Settings
 
@@ -32,10 +32,10 @@ Items = list[CompletionItem[str]]
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice([*_LINES]))
 @json_option
 def completion(shell: str, as_json: bool) -> None:
-    """Print the line that switches on completion in a shell.
+    """Print the line that enables completion in a shell.
 
-    Commands, options and their values, job ids, plans, realms, schedules and profiles complete. Job ids and
-    realms come from the ledger; nothing is asked of the service.
+    Tab then completes commands, options and their values, job ids, plans, realms, schedules and profiles. Job
+    ids and realms come from the ledger; the service is not asked.
     """
     line, file = _LINES[shell]
     if as_json:
@@ -46,7 +46,7 @@ def completion(shell: str, as_json: bool) -> None:
 
 
 def complete(command: click.Command, group: str = "") -> None:
-    """Let each parameter of a command, and of those below it, complete to what its metavar stands for."""
+    """Let each parameter of a command, and of those below it, complete to the values of its metavar."""
     if isinstance(command, click.Group):
         for below in command.commands.values():
             complete(below, command.name or "")
@@ -60,7 +60,7 @@ Completer = Callable[[click.Context], Iterable[CompletionItem[str]]]
 
 
 def _quietly(completer: Completer, ctx: click.Context, incomplete: str) -> Items:
-    """Return what the value may become; nothing if that can't be found out: no error helps at a Tab."""
+    """Return the possible values; none if they can't be found out, since an error is no help there."""
     with suppress(Exception):
         found = list(completer(ctx))
         places = [item for item in found if item.type != "plain"]
@@ -162,7 +162,7 @@ _OF_METAVAR: dict[str, Completer] = {
 }  # fmt: skip
 
 _OF_NAME: dict[str, Completer] = {"schedule": _schedules, "formats": _formats}
-"""Group to what the argument NAME of its commands is."""
+"""Group to the completer of the argument NAME of its commands."""
 
 _OF_OPTION: dict[str, Completer] = {"--plan": _plans, "--profile": _profiles}
 

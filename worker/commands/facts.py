@@ -1,6 +1,6 @@
 """JSON on stdout, for ``--json``: a command's facts, or the error that it failed with before it had any.
 
-Loads next to nothing, so that a failure costs no more than the command did.
+Imports little, so that reporting a failure is quick.
 """
 
 from __future__ import annotations

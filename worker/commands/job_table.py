@@ -42,13 +42,13 @@ _COLUMNS: dict[str, Cell] = {
 _NUMBERS = ("rows", "not in place")
 
 _LEFT_OUT = ((), ("by",), ("by", "account"), ("by", "account", "began"))
-"""What a narrower terminal goes without: a job's id begins with its time."""
+"""Columns left out on narrower terminals, in turn; a job's id begins with its time."""
 
 _UNBOUNDED = 10_000
 """Columns of a terminal on which any table fits."""
 
 _LINEAGE_BELOW = ("by", "account", "began", "lineage")
-"""The same on the narrowest: the lineage stands below the id."""
+"""Columns left out on the narrowest terminals, where the lineage is below the id."""
 
 
 def job_table(lines: Sequence[JobLine], console: Console) -> Table:
@@ -78,22 +78,22 @@ def _table(lines: Sequence[JobLine], narrower: Sequence[str]) -> Table:
 
 
 class Lineages:
-    """Words for where jobs come from. ``ids``: all jobs of the ledger; on a terminal, ids are shortened."""
+    """Describes where jobs come from. ``ids``: all jobs of the ledger; ``short``: shorten ids."""
 
     def __init__(self, ids: Iterable[str], *, short: bool) -> None:
         self._tails = Counter(_tail(one) for one in ids) if short else Counter[str]()
 
     def of(self, job: Job) -> str:
         """Return the words; empty if it stands alone."""
-        told = []
+        relations = []
         if job.parent:
             relation = "plan" if job.source == f"plan {job.parent}" else "retry of"
-            told.append(f"{relation} {self._named(job.parent)}")
+            relations.append(f"{relation} {self._named(job.parent)}")
         if job.schedule:
-            told.append(f"schedule {job.schedule}")
+            relations.append(f"schedule {job.schedule}")
         if job.carried_out_by:
-            told.append(f"carried out by {self._named(job.carried_out_by)}")
-        return ", ".join(told)
+            relations.append(f"carried out by {self._named(job.carried_out_by)}")
+        return ", ".join(relations)
 
     def _named(self, job: str) -> str:
         """Return the end of an id, which commands accept in place of it, if no other job has the same."""

@@ -72,7 +72,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A file of mode 0600, created again when logrotate, or anybody, has moved it away."""
+    """A file of mode 0600, created again after logrotate, or somebody, has moved it away."""
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private)

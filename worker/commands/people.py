@@ -25,8 +25,8 @@ _ROLES = click.Choice([role.value for role in Role])
 def people() -> None:
     """Manage the people who may sign in to the page.
 
-    Roles: upload (upload rosters, and see their own), approve (also see, approve, retry and undo all), admin
-    (also manage people, and read the audit log).
+    Roles: upload (upload rosters, and see their own), approve (also see, approve, retry and undo all jobs),
+    admin (also manage people, and read the audit log).
     """
 
 

@@ -48,8 +48,8 @@ def _lines(found: Inspection) -> Iterator[str]:
         form.append(f"column names on line {found.header_line}")
     yield "  " + ", ".join(filter(None, form))
     for sheet in found.sheets:
-        told = ", ".join(filter(None, ("read" if sheet.chosen else "", "hidden" if sheet.hidden else "")))
-        yield f"  sheet {sheet.name!r}{f' ({told})' if told else ''}"
+        marks = ", ".join(filter(None, ("read" if sheet.chosen else "", "hidden" if sheet.hidden else "")))
+        yield f"  sheet {sheet.name!r}{f' ({marks})' if marks else ''}"
     for column in found.columns:
         yield _line(column)
     for line in found.lines:
@@ -61,9 +61,9 @@ def _lines(found: Inspection) -> Iterator[str]:
 def _line(column: Column) -> str:
     name = column.name or f"(column {column.position})"
     field = column.field or (f"{column.suggested}?" if column.suggested else "")
-    told = [field, column.why, column.hidden and f"not shown: {column.hidden}"]
+    remarks = [field, column.why, column.hidden and f"not shown: {column.hidden}"]
     samples = "" if column.hidden else ", ".join(column.samples)
-    return f"  {name:<20} {'; '.join(filter(None, told))}{' · ' * bool(samples and any(told))}{samples}"
+    return f"  {name:<20} {'; '.join(filter(None, remarks))}{' · ' * bool(samples and any(remarks))}{samples}"
 
 
 def _shown(delimiter: str) -> str:

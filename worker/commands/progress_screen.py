@@ -72,7 +72,7 @@ class _Lines(ProgressScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
 
     def show(self, facts: ProgressFacts) -> None:
         if not wait_reporter.stops and self._is_time():
@@ -83,9 +83,9 @@ class _Lines(ProgressScreen):
             echo(f"reading the roster: {plural(rows, 'row')} so far")
 
     def _is_time(self) -> bool:
-        if time.monotonic() - self._told < _LINE_EVERY:
+        if time.monotonic() - self._printed < _LINE_EVERY:
             return False
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         return True
 
 
@@ -94,14 +94,14 @@ class _JsonLines(ProgressScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told = -math.inf
+        self._printed = -math.inf
         self._last: object = None
 
     def show(self, facts: ProgressFacts) -> None:
-        self._tell((facts.state, facts.wait_kind), {"event": "progress", **facts.as_json()})
+        self._print_if_due((facts.state, facts.wait_kind), {"event": "progress", **facts.as_json()})
 
     def show_reading(self, rows: int) -> None:
-        self._tell("reading", {"event": "reading", "rows": rows})
+        self._print_if_due("reading", {"event": "reading", "rows": rows})
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -109,10 +109,10 @@ class _JsonLines(ProgressScreen):
         if self._read:
             terminal.print_event({"event": "reading", "rows": self._read})
 
-    def _tell(self, subject: object, event: dict[str, object]) -> None:
-        if subject == self._last and time.monotonic() - self._told < _EVENT_EVERY:
+    def _print_if_due(self, subject: object, event: dict[str, object]) -> None:
+        if subject == self._last and time.monotonic() - self._printed < _EVENT_EVERY:
             return
-        self._last, self._told = subject, time.monotonic()
+        self._last, self._printed = subject, time.monotonic()
         terminal.print_event(event)
 
 
@@ -188,12 +188,12 @@ def _bar(facts: ProgressFacts, signs: _Signs, width: int) -> Text:
 
 def _counts(facts: ProgressFacts) -> Text:
     """Return the rows by status; those without an outcome are what is left."""
-    told = [
+    parts = [
         Text(f"{rows:,} {status}", COLOURS.get(status, ""))
         for status, rows in facts.counts.items()
         if status != Status.UNPROCESSED
     ]
-    return Text(", ").join(told)
+    return Text(", ").join(parts)
 
 
 def in_words(facts: ProgressFacts, since: str = "") -> str:
@@ -219,7 +219,7 @@ def pace_in_words(facts: ProgressFacts, since: str = "") -> str:
 
 
 def _about(seconds: float) -> str:
-    """Return a time left, no more exactly than it can be known: ``about 12 min left``."""
+    """Return a time left, rounded up: ``about 12 min left``."""
     if seconds < 90:
         return f"about {5 * math.ceil(seconds / 5)} s left"
     minutes = math.ceil(seconds / 60)

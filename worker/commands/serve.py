@@ -20,6 +20,7 @@ from worker.commands.screen import echo, print_on_stdout
 from worker.errors import UsageError
 from worker.importing.job import operator
 from worker.ledger import Person, Role
+from worker.roster.source import without_secrets
 from worker.web.app import make_app
 from worker.web.housekeeping import tidied
 from worker.web.server import listen, serve, tls_context
@@ -56,7 +57,7 @@ class _Size(click.ParamType[int]):
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. For any but this computer's own, people have to sign in.",
+    help="Address to listen on. People have to sign in for any address but this computer's own.",
 )
 @click.option(
     "--port",
@@ -82,14 +83,14 @@ class _Size(click.ParamType[int]):
     "--origin",
     metavar="URL",
     default="",
-    help="URL of the proxy in front, such as https://voice.example.com. It must say who the client is"
-    " (X-Forwarded-For).",
+    help="URL of the proxy in front, such as https://voice.example.com. It must pass on the client's"
+    " address (X-Forwarded-For).",
 )
-@click.option("--sign-in", is_flag=True, help="Have people sign in on this computer, too.")
+@click.option("--sign-in", is_flag=True, help="Require people to sign in, on this computer, too.")
 @click.option(
     "--four-eyes",
     is_flag=True,
-    help="Let nobody approve a roster that they uploaded or corrected.",
+    help="Don't let people approve rosters that they uploaded or corrected.",
 )
 @click.option(
     "--max-upload",
@@ -103,7 +104,7 @@ class _Size(click.ParamType[int]):
     "--results",
     metavar="DIR",
     default="",
-    help="Folder in which each job makes one for its result files.  [default: the current folder]",
+    help="Folder in which each job gets a folder for its result files.  [default: the current folder]",
 )
 @log_format_option
 @log_file_option
@@ -113,7 +114,7 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     """Serve the page: upload a roster, check it, approve it, and follow the import, in a browser.
 
     Only this computer can connect, unless you give --host or --origin; then people sign in with tokens, which
-    `siproster people add` makes. Stop it with Ctrl-C: jobs that were begun go on.
+    `siproster people add` makes. Stop it with Ctrl-C: running jobs continue.
     """
     context = Context(given)
     set_up_log(logging.DEBUG if given["debug"] else logging.INFO, given)
@@ -129,7 +130,7 @@ def serve_(ctx: click.Context, /, **given: Any) -> None:
     app = make_app(site)
     with tidied(site, app.state.work):
         serve(app, listener, site.bounds, tls, lambda: _announce(site, given))
-    echo("the page has ended; jobs that were begun go on")
+    echo("the page has stopped; running jobs continue")
 
 
 def _signs_in(context: Context, given: Mapping[str, Any]) -> bool:
@@ -180,12 +181,14 @@ def _origin(url: str) -> str:
         or not parts.hostname
         or parts.path not in ("", "/")
         or parts.query
+        or "@" in parts.netloc
     ):
         raise UsageError(
-            f"--origin {url}: is not a URL of scheme and host",
+            f"--origin {without_secrets(url)}: is not a URL of scheme and host",
             "for example --origin https://voice.example.com",
         )
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    default = {"http": ":80", "https": ":443"}[parts.scheme]  # browsers leave it out
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default)}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ _WITHOUT_SENDING = {
     "retry": "to see the rows that it would send: siproster report JOB writes them to failed.csv",
     "resume": "to see what is left to do: siproster status JOB",
 }
-"""Command to what shows its effect before it has any."""
+"""Command to the way to see its effect without having it."""
 
 _ASKS = "it says what it would do, and does it only once you agree"
 

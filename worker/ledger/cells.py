@@ -25,7 +25,6 @@ _CORRECT = text("""
     VALUES (:subject, :line, :name, :sealed, :person, :now)
     ON CONFLICT (subject, line, name)
         DO UPDATE SET sealed = excluded.sealed, person = excluded.person, at = excluded.at""")
-_UNCORRECT = text("DELETE FROM cell_corrections WHERE subject = :subject AND line = :line AND name = :name")
 _SHRED_CELLS = text("DELETE FROM cell_corrections WHERE subject = :subject")
 _COUNT_CELLS = text("SELECT count(*) FROM cell_corrections WHERE subject = :subject")
 _CELLS = text("""
@@ -71,7 +70,7 @@ class Cells:
         self._store = store
 
     def correct(self, seal: Seal, subject: str, cell: CellCorrection) -> None:
-        """Record a corrected cell of ``upload:ID`` or ``job:ID``, by whom it was typed.
+        """Record a corrected cell of ``upload:ID`` or ``job:ID``, with the person who typed it.
 
         An upload has to be planned again afterwards. Raises UsageError for a cell that is too long or one
         too many, Conflict if the upload was shredded or carried out.
@@ -91,12 +90,6 @@ class Cells:
                     "correct the file and upload it again",
                 )
             connection.execute(_CORRECT, {**values, "sealed": sealed, "now": now})
-
-    def take_back(self, subject: str, line: int, column: str, person: str) -> None:
-        """Take a correction back. Raises Conflict if the upload was shredded or carried out."""
-        with self._store.begin() as connection:
-            self._changed(connection, subject, person)
-            connection.execute(_UNCORRECT, {"subject": subject, "line": line, "name": column})
 
     def of(self, seal: Seal, subject: str) -> Corrected:
         """Return the corrected cells of ``upload:ID`` or ``job:ID``."""

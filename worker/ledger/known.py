@@ -1,4 +1,4 @@
-"""Names that a ledger knows, for completion: read at a glance, without creating, migrating or waiting."""
+"""Names in a ledger, for completion: read quickly, without creating, migrating or waiting for anything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCHEDULES = text("SELECT name FROM schedules ORDER BY name")
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """A job, as far as it takes to choose one."""
+    """The part of a job that is needed to choose one."""
 
     id: str
     state: JobState

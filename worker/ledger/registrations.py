@@ -38,7 +38,7 @@ class Registrations:
         self._store = store
 
     def record(self, job: str, facts: Mapping[str, Any], results: Mapping[int, Registration]) -> None:
-        """Record the results of rows by their lines, and what all come to; the last try counts."""
+        """Record the results of rows by their lines, with their totals, in place of an earlier try's."""
         rows = ({"job": job, "line": line, **one._asdict()} for line, one in results.items())
         with self._store.begin() as connection:
             connection.execute(_FORGET, {"job": job})

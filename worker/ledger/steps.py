@@ -27,7 +27,7 @@ class StepState(StrEnum):
     """It has ended; ``Step.error`` says whether it failed."""
 
 
-# A step at work can only be replaced by those who saw its process dead, whose id they give.
+# A step at work is never replaced: it has to be ended first, by its process's id.
 _CLAIM = text("""
     INSERT INTO steps (subject, step, state, person, origin, authors, arguments, child, seen, started, error)
     VALUES (:subject, :step, :state, :person, :origin, :authors, :arguments, :child, :now, :now, '')

@@ -1,4 +1,4 @@
-"""Files that were given to the page: sealed in the ledger, so that nothing of them lies in clear on any disk.
+"""Files that were uploaded to the page: sealed in the ledger, so that no disk has any of them in clear.
 
 A file is kept in sealed blocks until its plan has been carried out (the job's rows have sealed copies of
 their own), nobody has done anything with it for a day, or it is discarded.
@@ -103,11 +103,11 @@ _place = re.compile(f"{PREFIX}([0-9a-f]{{16}})").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was given to the page."""
+    """A file that was uploaded to the page."""
 
     id: str
     person: str
-    """The name of the person who gave it."""
+    """The name of the person who uploaded it."""
     name: str
     size: int
     """Bytes."""
@@ -116,7 +116,7 @@ class Upload:
     settings: Mapping[str, Any]
     """Long options of ``plan`` without dashes, such as ``header-line``: a value, or a list of them."""
     authors: tuple[str, ...]
-    """The names of those who gave it or corrected it; with four eyes, none of them may approve it."""
+    """The names of those who uploaded or corrected it; with four eyes, none of them may approve it."""
     plan: str = ""
     """The saved plan of the upload as it is now; empty: it has to be planned (again)."""
     job: str = ""
@@ -248,7 +248,7 @@ class Uploads:
         return seal.open_bytes(bytes(sealed), _context(id_, nr)) if sealed is not None else b""
 
     def set_settings(self, id_: str, settings: Mapping[str, Any], person: str) -> None:
-        """Replace the options that it is planned with; an earlier plan of it counts no more.
+        """Replace the options that it is planned with; an earlier plan of it is no longer valid.
 
         Raises Conflict if it was shredded or carried out, or ``refuse_moved`` does for its corrections.
         """
@@ -313,7 +313,7 @@ def shred_unused(connection: Connection, now: float) -> int:
 
 
 def refuse_shredded(upload: Upload) -> None:
-    """Raise UsageError if the file is there no more."""
+    """Raise UsageError if the file was shredded."""
     if upload.shredded:
         used = f"job {upload.job} has its rows" if upload.job else "it was discarded, or unused for a day"
         raise UsageError(f"upload {upload.id} ({upload.name}) was shredded: {used}", "upload the file again")

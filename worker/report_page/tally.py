@@ -1,4 +1,4 @@
-"""Rows counted while they pass: by what became of them, and by site and realm."""
+"""Counts of rows by result, by site and by realm, taken while the rows are written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEAD = 5
 _MOST_LISTED = 25
 """Users who are not in place, listed for each site."""
 MOST_SITES: Final = 200
-"""Sites that are told apart; with more of them, the column is none of sites."""
+"""Sites that are counted separately; a column with more values is not taken for one of sites."""
 
 _MOST_SPELLINGS = 10_000
 
@@ -73,7 +73,7 @@ class Group:
     """Some users who need attention: line, user, what they are called, what became of them."""
 
     def count(self, place: Place) -> int:
-        """Return how many rows count so."""
+        """Return how many rows count as this."""
         return sum(rows for kind, rows in self.rows.items() if kind.place == place)
 
     @property
@@ -170,7 +170,7 @@ class Tally:
         return codes
 
     def rows(self, place: Place) -> int:
-        """Return how many rows count so."""
+        """Return how many rows count as this."""
         return sum(kind.rows for kind in self.kinds if kind.place is place)
 
     @property

@@ -56,6 +56,7 @@ def make_app(site: Site, pages: Sequence[Page] = ROUTES) -> Starlette:
     app.state.tables = RowTables(site.ledger, site.seal)
     app.state.navigation = [(page.path, page.label, page.role) for page in pages if page.label]
     app.state.uploads = Counter()
+    app.state.streams = Counter()
     app.state.tries = Tries(site.bounds.tries)
     return app
 

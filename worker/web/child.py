@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    """Wait for the word to go, bound this process, and replace it by the command."""
+    """Wait for the parent's line, bound this process, and replace it by the command."""
     memory, seconds, *command = sys.argv[1:]
     if not os.read(0, 1):
         return

@@ -32,7 +32,7 @@ _out_of_memory: Final = re.compile(
 ).search
 """Match what a program prints that gets no more memory for a library or a thread's stack."""
 _KILLED: Final = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)
-"""Signals that a process without memory ends with, by the system's hand or a library's."""
+"""Signals with which the system, or a library, ends a process that gets no more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Ended:
     """The end of a child."""
 
     facts: Mapping[str, Any] | None
-    """The JSON that it printed, if it told facts."""
+    """The JSON that it printed, if it was facts."""
     error: Mapping[str, Any] | None
     """Why it failed: ``code``, ``message``, ``hint``, ``exit``."""
 
@@ -175,7 +175,7 @@ def too_large(bounds: Bounds) -> dict[str, Any]:
 
 def interrupted() -> dict[str, Any]:
     """Return the error of a step whose process has ended without an answer."""
-    return failure("interrupted", "its process ended before it was done", "start it once more", 130)
+    return failure("interrupted", "its process ended before it was done", "start it again", 130)
 
 
 def failure(code: str, message: str, hint: str, exit_code: int = 6) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def failure(code: str, message: str, hint: str, exit_code: int = 6) -> dict[str,
 
 
 def _unexplained(code: int, err: str) -> dict[str, Any]:
-    """Return the error of a child that printed no JSON: the last lines for people say why."""
+    """Return the error of a child that printed no JSON, from the last lines of its stderr."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     message = next((line.removeprefix("siproster: ") for line in lines if line.startswith("siproster: ")), "")
     hint = ""

@@ -39,9 +39,13 @@ def corrections_file(ledger: Ledger, seal: Seal, job: Job, cells: Mapping[int, M
                     f"line {row.line}: job {job.id} has no column {min(strange)!r}",
                     f"it has {', '.join(known)}",
                 )
-            own = dict(zip(job.columns, row.cells, strict=True)) | dict(new)
-            shown = [report.neutral(own[column]) for column in job.columns]
+            # Not by name alone: a file may have two columns of one name.
+            cells_now = (new.get(name, cell) for name, cell in zip(job.columns, row.cells, strict=True))
+            shown = [report.neutral(cell) for cell in cells_now]
             write([job.id, str(row.line), *shown, new.get(password, "")])
     if left:
-        raise UsageError(f"job {job.id} has no row on line {min(left)}", "take this correction back")
+        raise UsageError(
+            f"job {job.id} has no row on line {min(left)}",
+            "open the page of the job again, and correct the row there",
+        )
     return text.getvalue()

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _AWAY = "the ledger does not answer"
 _AWAY_HINT = "nothing that was saved is lost: try again in a minute"
 _NOWHERE = "there is no page at this address"
-_NOWHERE_HINT = "check the address, or begin at the start page"
+_NOWHERE_HINT = "check the address, or go to the start page"
 _FAULT = "something went wrong in siproster"
 _FAULT_HINT = "no rows are lost, and jobs continue; give this number to the person who runs siproster"
 

@@ -139,7 +139,7 @@ def upload_events(request: Request) -> Response:
         over = not upload.child or job_of_upload(ledger, upload)
         return ("over", f"/uploads/{id_}") if over else ("facts", "{}")
 
-    return stream(look)
+    return stream(request, look)
 
 
 def _gone(ledger: Ledger, upload: Upload) -> Response:

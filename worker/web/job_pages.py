@@ -151,7 +151,7 @@ def job_events(request: Request) -> Response:
         undoing = _is_at_work(step) and step is not None and step.step == "undo"
         return news_of(_undo_facts(site.ledger.undone, job) if undoing else texts_of(reader.look()))
 
-    return stream(look)
+    return stream(request, look)
 
 
 def approve_plan(request: Request) -> Response:
@@ -231,7 +231,7 @@ def started_events(request: Request) -> Response:
     def look() -> News:
         return ("over", here) if started_page(request).status_code == 303 else ("facts", "{}")
 
-    return stream(look)
+    return stream(request, look)
 
 
 def write_files(request: Request) -> Response:

@@ -135,7 +135,7 @@ def _undone(summary: Mapping[str, Any]) -> Verdict:
 
 
 def _why(job: Job) -> list[str]:
-    """Return why a job does not go on, and what to do about it."""
+    """Return why a job has stopped, and what to do about it."""
     if job.why is None:
         return ["The process that worked on it has ended. Nothing is lost: resume it."]
     found = codes.of_reason(job.why.reason)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from worker.model import Status
 from worker.progress import ProgressFacts
 from worker.reasons import plural
 from worker.web.job_view import progress_numbers
+from worker.web.site import PageError, person_of, site_of
 from worker.web.words import duration, sentence
 
 EVERY = 0.5
@@ -55,18 +58,37 @@ def news_of(facts: Mapping[str, Any]) -> News:
     return "facts", json.dumps(facts)
 
 
-def stream(look: Callable[[], News]) -> StreamingResponse:
-    """Return a response that looks again and again, and ends with the event ``over``."""
+def stream(request: Request, look: Callable[[], News]) -> StreamingResponse:
+    """Return a response that looks again and again, and ends with the event ``over``.
+
+    Raises PageError if the person has too many of them open.
+    """
+    streams: Counter[str] = request.app.state.streams
+    name = person_of(request).name
+    if streams[name] >= site_of(request).bounds.streams_each:
+        raise PageError(
+            503, "too many live pages at once", "close some of their tabs, then reload this one",
+            {"Retry-After": "10"},
+        )  # fmt: skip
 
     async def events() -> AsyncIterator[str]:
-        ends = time.monotonic() + LONGEST
-        while time.monotonic() < ends:
-            name, text = await run_in_threadpool(look)
-            yield f"event: {name}\ndata: {text}\n\n"
-            if name == "over":
-                return
-            await asyncio.sleep(EVERY)
+        streams[name] += 1
+        try:
+            async for event in _events(look):
+                yield event
+        finally:
+            streams[name] -= 1
 
     # No proxy may hold the events back.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+
+
+async def _events(look: Callable[[], News]) -> AsyncIterator[str]:
+    ends = time.monotonic() + LONGEST
+    while time.monotonic() < ends:
+        name, text = await run_in_threadpool(look)
+        yield f"event: {name}\ndata: {text}\n\n"
+        if name == "over":
+            return
+        await asyncio.sleep(EVERY)

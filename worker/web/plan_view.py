@@ -23,7 +23,7 @@ ACTIONS: Mapping[Action, tuple[str, str]] = {
 }
 
 WARNINGS = {code.name: sentence(code.meaning.partition(";")[0]) for code in codes.WARNINGS}
-"""What each warning means, without its finer points."""
+"""What each warning means, in short."""
 
 _ADVICE = {code.name: sentence(code.advice) for code in codes.WARNINGS}
 

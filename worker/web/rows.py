@@ -38,7 +38,7 @@ class TableRow:
     line: int
     """The physical line on which its record starts; the header is line 1."""
     status: str
-    """Of a plan its action (``worker.states.Action``), of a job ``bw__status``."""
+    """The action (``worker.model.Action``) in a plan, ``bw__status`` in a job."""
     troubled: bool
     """Whether it is not, or would not be, in place afterwards."""
     user: str
@@ -88,7 +88,7 @@ class RowsShown:
 
 @dataclass(slots=True)
 class _Memory:
-    """The last few answers that stay right: how many rows the pages of a job have, and which rows match."""
+    """A cache of answers that can't change: how many rows the pages of a job have, and which rows match."""
 
     found: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -125,9 +125,9 @@ class RowTables:
         return RowsShown(rows, total, job.columns)
 
     def counts(self, job: Job) -> dict[str, int]:
-        """Return the number of rows by action of a plan, or by status of a job, none of them 0.
+        """Return the number of rows by action of a plan, or by status of a job, without zeros.
 
-        Of a plan that an earlier version saved, ``create`` includes updates.
+        In a plan that an earlier version saved, ``create`` includes updates.
         """
         found = self._ledger.rows.counts(job.id, job.rows)
         if not job.saved:
@@ -163,7 +163,7 @@ class RowTables:
     def _troubled(self, job: Job) -> Sequence[int]:
         lines = self._ledger.rows.lines(job.id, _TROUBLE)
         if job.saved or job.state in (JobState.PLANNING, JobState.RUNNING):
-            return lines  # rows without an outcome have their turn still to come
+            return lines  # rows without an outcome are not in trouble yet
         return sorted({*lines, *self._ledger.rows.open_lines(job.id)})
 
     def _matching(self, job: Job, text: str) -> Sequence[int]:
@@ -189,9 +189,9 @@ class RowTables:
         first = max(0, bisect_right(starts, query.offset) - 1)
         last = max(first, bisect_right(starts, query.offset + query.limit - 1) - 1)
         pages = self._ledger.rows.pages_at(job.id, [span.seq for span in spans[first : last + 1]])
-        found = ((page, told) for page in pages for told in self._values(job, page))
+        found = ((page, row) for page in pages for row in self._values(job, page))
         skipped = query.offset - (starts[first] if starts else 0)
-        return [_row(job, page, hosts, told) for page, told in islice(found, skipped, skipped + query.limit)]
+        return [_row(job, page, hosts, row) for page, row in islice(found, skipped, skipped + query.limit)]
 
     def _starts(self, job: Job, spans: Sequence[PageSpan]) -> list[int]:
         """Return how many rows there are before each page: only the last one is not full, if none is open."""
@@ -214,18 +214,18 @@ class RowTables:
         seqs = dict.fromkeys(spans[bisect_right(firsts, line) - 1].seq for line in lines)
         pages = self._ledger.rows.pages_at(job.id, list(seqs))
         return [
-            _row(job, page, hosts, told)
+            _row(job, page, hosts, row)
             for page in pages
-            for told in self._values(job, page)
-            if told[0][0] in wanted
+            for row in self._values(job, page)
+            if row[0][0] in wanted
         ]
 
     def _values(self, job: Job, page: SealedPage) -> Iterator[_Values]:
         return planned_values(self._seal, job.id, page.seq, page.sealed)
 
 
-def _row(job: Job, page: SealedPage, hosts: Mapping[int, str], told: _Values) -> TableRow:
-    (line, user, domain, key, realm, _application, cells), differs, warnings = told
+def _row(job: Job, page: SealedPage, hosts: Mapping[int, str], row: _Values) -> TableRow:
+    (line, user, domain, key, realm, _application, cells), differs, warnings = row
     outcome = page.outcome(line)
     codes = _split(outcome.code)
     return TableRow(
@@ -250,6 +250,6 @@ def _split(codes: str) -> tuple[str, ...]:
 def _matches(values: PageValues, warnings: str, outcome: OutcomeValues | None, text: str) -> bool:
     """Return whether a row has the text, which is in lower case, in a cell, name, status, code or error."""
     _, user, domain, _, realm, _, cells = values
-    told = (outcome[0], outcome[2], outcome[3]) if outcome else ()
+    result = (outcome[0], outcome[2], outcome[3]) if outcome else ()
     name = f"{user}@{domain}" if domain else user
-    return text in "\n".join((name, realm, warnings, *told, *cells)).casefold()
+    return text in "\n".join((name, realm, warnings, *result, *cells)).casefold()

@@ -68,7 +68,7 @@ def schedule_page(request: Request) -> Response:
 
 
 def schedule_events(request: Request) -> Response:
-    """Return a stream that ends when the run that goes on does."""
+    """Return a stream that ends when the current run does."""
     name = _schedule_of(request).name
     here = f"/schedules/{name}"
 
@@ -76,7 +76,7 @@ def schedule_events(request: Request) -> Response:
         at_work = _is_at_work(site_of(request).ledger, work_of(request).step(f"schedule:{name}"), name)
         return ("facts", "{}") if at_work else ("over", here)
 
-    return stream(look)
+    return stream(request, look)
 
 
 def _is_at_work(ledger: Ledger, step: Step | None, name: str) -> bool:
@@ -85,7 +85,7 @@ def _is_at_work(ledger: Ledger, step: Step | None, name: str) -> bool:
 
 
 def change(request: Request) -> Response:
-    """Run a schedule now, pause it, or let it go on."""
+    """Run a schedule now, pause it, or resume it."""
     one, verb = _schedule_of(request), request.path_params["verb"]
     if verb not in ("run", "pause", "resume"):
         raise NotFound(f"a schedule can't {verb}")

@@ -38,6 +38,8 @@ class Bounds:
     """Uploads at once."""
     uploads_each: int = 2
     """Uploads of one person at once."""
+    streams_each: int = 40
+    """Live pages of one person at once."""
     connections: int = 500
     tries: int = 5
     """Refused sign-ins of an address until the next one has to wait."""

@@ -12,7 +12,7 @@ _LONGEST_WAIT = 60.0
 """Seconds; short, since people who share an address wait, too."""
 
 _FORGET = 900.0
-"""Seconds after which an address begins anew."""
+"""Seconds after which the refusals of an address are forgotten."""
 
 _MOST = 10_000
 """Addresses that are remembered."""

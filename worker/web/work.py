@@ -201,7 +201,7 @@ class Work:
     def schedule(self, name: str, action: str, asker: Asker) -> None:
         """Run, pause or resume a schedule. ``action``: ``run``, ``pause`` or ``resume``."""
         if action not in ("run", "pause", "resume"):
-            raise UsageError(f"{action} is nothing that can be done with a schedule", "run, pause or resume")
+            raise UsageError(f"{action} can't be done with a schedule", "run, pause or resume")
         command = ["schedule", action, name, "--json"]
         self._begin(_step(f"schedule:{name}", action, asker), command, UNBOUNDED)
 
@@ -290,8 +290,8 @@ class Work:
 
     def _end_with(self, step: Step, error: SiprosterError) -> None:
         """End a step whose process did not begin."""
-        told = failure(error.kind, error.message, error.hint, error.exit_code)
-        self._ledger.steps.end(self._site.seal, step.subject, process_id(), error=told)
+        error_facts = failure(error.kind, error.message, error.hint, error.exit_code)
+        self._ledger.steps.end(self._site.seal, step.subject, process_id(), error=error_facts)
 
     def _run(self, step: Step, command: Sequence[str], bounds: Bounds) -> None:
         steps, subject = self._ledger.steps, step.subject
@@ -344,7 +344,7 @@ class Work:
         return step.child != process_id() and is_alive(step.child)
 
     def _is_done(self, step: Step) -> bool:
-        """Return whether the ledger shows that a step reached its end, although nobody heard of it."""
+        """Return whether the ledger shows that a step reached its end, although nobody recorded it."""
         kind, _, name = step.subject.partition(":")
         try:
             if kind == "upload":
