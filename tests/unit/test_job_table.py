@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -59,9 +60,15 @@ def test_a_usual_terminal_has_the_lineage() -> None:
     lines = shown([job for job in JOBS if job.id != LONG], 80)
     assert lines[0].split() == ["not", "in"]
     assert lines[1].split() == ["job", "state", "rows", "place", "lineage"]
-    assert [line.partition("12,345")[2].strip() for line in lines[2:]] == [
+    assert [re.split(" (?:12,345|-) ", line)[1].strip() for line in lines[2:]] == [
         "schedule nightly", "retry of 7f3a", "plan 1f2c", "carried out by 7f3a",
     ]  # fmt: skip
+    assert ["-" in line.split() for line in lines[2:]] == [
+        False,
+        False,
+        False,
+        True,
+    ]  # a plan puts nobody in place
     assert max(map(len, lines)) <= 80
 
 

@@ -64,6 +64,7 @@ _RESULTS = (
     ("results.csv", "every row: its status, the credential's id, your own columns"),
     ("failed.csv", "those not in place (none), for `siproster retry`"),
     ("summary.json", "the job in numbers"),
+    ("report.html", "all of it for people: open it in a browser, and hand it on"),
 )
 _NEXT = (
     ("BW_ACCOUNT_ID, BW_CLIENT_ID, BW_CLIENT_SECRET", "set these first"),

@@ -32,7 +32,8 @@ _COLUMNS: dict[str, Cell] = {
     "state": lambda line: ", ".join(filter(None, (state_word(line.summary), undo_word(line.summary)))),
     "account": lambda line: line.job.account,
     "rows": lambda line: f"{line.job.rows:,}",
-    "not in place": lambda line: f"{line.summary['not_in_place']:,}",
+    # A plan puts nobody in place.
+    "not in place": lambda line: "-" if line.summary["saved"] else f"{line.summary['not_in_place']:,}",
     "lineage": lambda line: line.lineage,
     "began": lambda line: (line.job.started or line.job.created).strftime("%m-%d %H:%MZ"),
     "by": lambda line: f"{line.job.operator}@{line.job.machine}",

@@ -145,7 +145,7 @@ class FirstPass:
             raise UsageError(
                 f"{source} has no row beyond the first {self._options.skip}", "use a smaller --skip"
             )
-        raise UsageError(f"{source} has a header, but no rows", "nothing to do")
+        raise UsageError(f"{source} has a header, but no rows", "add a row for each user")
 
     def _refuse_shifted(self) -> None:
         """Refuse a file without quotes in which many records have too many fields: cells are shifted."""
