@@ -24,7 +24,8 @@ _WRONG_ESCAPE: Final = (
     r"a backslash that begins none of mysql's escapes (\\ \t \n): is it the output of mysql -B?"
 )
 _NUL: Final = r"a NUL character (\0), which text can't hold"
-_drawn = re.compile(r"\s*(?:[^\n]*\|[^\n]*\r?\n ?-+(?:\+-+)+ ?\r?\n|[+╔┌][-═─+┬╤]+[+╗┐]\r?\n[ ]*[|│║])").match
+_drawn = re.compile(r"[^\n|]*\|[^\n]*\n ?-+(?:\+-+)+ ?\r?\n|[+╔┌][-═─+┬╤╗┐]+\r?\n[ ]*[|│║]").match
+"""Whether a text, without the white space before it, begins with such a table; linear in its length."""
 
 
 def is_batch(start: Start) -> bool:
@@ -43,7 +44,7 @@ def has_other_escapes(start: Start) -> bool:
 
 def refuse_drawn(start: Start) -> None:
     """Raise UsageError for a table with lines around it, as ``psql`` and ``mysql -t`` draw it."""
-    if _drawn(start.text):
+    if _drawn(start.text.lstrip()):
         raise UsageError(
             f"{start.name} is a table drawn for a terminal, which pads and cuts its cells",
             'make a CSV of it: psql --csv -c "SELECT * FROM subscriber" > subscriber.csv, '
