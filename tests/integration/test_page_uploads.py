@@ -326,6 +326,19 @@ def test_an_upload_is_recorded(page: PageServer, dana: Visitor) -> None:
     )  # fmt: skip
 
 
+def test_nobody_fills_the_disk(tmp_path: Path) -> None:
+    """A person who has as much stored as they may discards something first; others go on."""
+    server = PageServer(tmp_path, bounds=Bounds(stored_each=1, tries=10_000), max_upload=1024)
+    try:
+        dana, kim = server.visitor(Role.UPLOAD), server.visitor(Role.APPROVE)
+        first = dana.upload("a.csv", b"x" * 1024)
+        assert [one.upload("b.csv", b"x").status_code for one in (dana, kim)] == [413, 303]
+        assert dana.submit(f"{first.headers['location']}/discard").status_code == 303
+        assert dana.upload("b.csv", b"x").status_code == 303
+    finally:
+        server.stop()
+
+
 def test_what_nobody_uses_is_shredded(tmp_path: Path) -> None:
     """A server by itself shreds an upload that is a day old, and forgets sessions that ended."""
     server = PageServer(tmp_path)

@@ -54,6 +54,7 @@ _GET = text(f"{_SELECT} WHERE u.id = :id AND u.received IS NOT NULL")
 _LIST = text(f"""
     {_SELECT} WHERE u.received IS NOT NULL AND u.kind = 'roster' AND (:person = '' OR u.person = :person)
     ORDER BY u.received DESC, u.id DESC LIMIT :limit""")
+_STORED = text("SELECT coalesce(sum(size), 0) FROM uploads WHERE person = :person AND shredded IS NULL")
 _OF_JOB = text(f"""
     {_SELECT} JOIN jobs p ON p.id = u.plan JOIN jobs j ON j.root = p.root
     WHERE j.id = :job ORDER BY u.received DESC LIMIT 1""")
@@ -227,6 +228,11 @@ class Uploads:
         with self._store.read() as connection:
             rows = connection.execute(_LIST, {"person": person, "limit": limit}).mappings().all()
         return [_upload(row) for row in rows]
+
+    def stored(self, person: str) -> int:
+        """Return how many bytes of a person's files are stored."""
+        with self._store.read() as connection:
+            return int(connection.execute(_STORED, {"person": person}).scalar_one())
 
     def of_job(self, job: str) -> Upload | None:
         """Return the upload that a plan, its job, or a retry of that comes from; None: from elsewhere."""

@@ -38,6 +38,8 @@ class Bounds:
     """Uploads at once."""
     uploads_each: int = 2
     """Uploads of one person at once."""
+    stored_each: int = 20
+    """Uploads of the largest size that may be stored for one person."""
     streams_each: int = 40
     """Live pages of one person at once."""
     connections: int = 500

@@ -122,6 +122,7 @@ async def receive_upload(request: Request, kind: str = "roster") -> tuple[Upload
         blocks = _blocks(request)
         try:
             fields = await _fields(request, parts, blocks)
+            await run_in_threadpool(_refuse_hoard, request)
             file = parts.open[0]
             receiving = site.ledger.uploads.receive(
                 site.seal, person_of(request).name, file.file or "roster", kind
@@ -192,6 +193,17 @@ async def _blocks(request: Request) -> AsyncIterator[bytes]:
         if size < (waited - site.bounds.upload_pause) * site.bounds.upload_rate:
             raise _too_slow()
         yield block
+
+
+def _refuse_hoard(request: Request) -> None:
+    """Raise PageError if so much is stored for the person that they could fill the disk."""
+    site = site_of(request)
+    most = site.bounds.stored_each * site.max_upload
+    if site.ledger.uploads.stored(person_of(request).name) >= most:
+        raise PageError(
+            413, f"your uploads that are not imported yet take {most / MIB:,.0f} MB, which is the most",
+            "import or discard some of them: the history lists them",
+        )  # fmt: skip
 
 
 @contextmanager
