@@ -83,9 +83,11 @@ class Tab:
 
     def check_fits(self) -> None:
         """Fail if the page has to be scrolled sideways in a window from a small phone to a wide screen."""
+        self.page.wait_for_load_state()  # with its style sheets
         before = self.page.viewport_size
         for width in WIDTHS:
             self.page.set_viewport_size({"width": width, "height": 800})
+            self.page.wait_for_function("width => innerWidth === width", arg=width)
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{self.page.url} is {wide} pixels wide in a window of {width}"
         if before:
