@@ -17,6 +17,7 @@ from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
 from worker.ledger import CellCorrection, Ledger, Role, StepState
+from worker.model import JobState
 from worker.seal import Seal
 from worker.web.children import UNBOUNDED, Child
 from worker.web.work import Asker, Work
@@ -67,6 +68,26 @@ def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> Non
         child.go()
         end = child.wait(lambda: None)
         assert (end.error["code"] if end.error else None) == code
+
+
+def test_a_limit_is_lifted_only_by_an_approver(page: PageServer) -> None:
+    """The uploader can't go on with a job that a limit stopped, since the limit would no longer apply."""
+    uma, abel = page.visitor(Role.UPLOAD), page.visitor(Role.APPROVE)
+    address = planned(page, uma, **{"map.password": "SIP Secret", "max-failed": "1%"})
+    id_ = address.removeprefix("/uploads/")
+    assert abel.submit(f"{address}/approve", None, plan=page.ledger.uploads.get(id_).plan).status_code == 303
+    page.work.wait(f"upload:{id_}")
+    job = page.ledger.jobs.get(page.ledger.jobs.newest()[0])
+    assert job.state is JobState.STOPPED
+    here = f"/jobs/{job.id}"
+    assert abel.get(address).headers["location"] == here
+    assert f"{here}/resume" not in uma.get(here).text
+    assert uma.submit(f"{here}/resume", None).status_code == 403
+    assert page.ledger.jobs.state(job.id) is JobState.STOPPED
+    assert f"{here}/resume" in abel.get(here).text
+    assert abel.submit(f"{here}/resume", None).status_code == 303
+    page.work.wait(f"job:{job.id}")
+    assert page.ledger.jobs.state(job.id) is JobState.DONE
 
 
 def test_live_pages_are_bounded(page: PageServer) -> None:

@@ -183,7 +183,7 @@ class Attempts:
             self._waits.turn(entry, WaitKind.SLOWED, str(error.status), state.upcoming_sleep)
         else:
             left = self._budget - (time.monotonic() - began)
-            self._waits.turn(entry, WaitKind.SERVICE, _seen(error), left)
+            self._waits.turn(entry, WaitKind.SERVICE, error.reason, left)
         # Never the exception's own text: the library's carries the URL.
         log.info(
             "%s; attempt %d: again in %.1f s",
@@ -244,10 +244,6 @@ def _after(first: RetryableError, attempt: Callable[[], T]) -> Callable[[], T]:
 def _error_of(state: RetryCallState) -> RetryableError:
     # Only RetryableError is retried, so nothing else gets here.
     return cast("RetryableError", state.outcome and state.outcome.exception())
-
-
-def _seen(error: RetryableError) -> str:
-    return f"{error.reason} (HTTP {error.status})" if error.status else error.reason
 
 
 def _too_long(seconds: float) -> Throttled:

@@ -43,6 +43,8 @@ def add(name: str, role: str, as_json: bool, **given: Any) -> None:
     context.audit(name)
     context.ledger.people.add(person, hash_of(token))
     _print_token(person, token, as_json=as_json)
+    if len(context.ledger.people.all()) == 1:
+        echo("The page asks for tokens from its next start: restart `siproster serve` if it is running.")
 
 
 @people.command("renew", short_help="Replace a person's token.")

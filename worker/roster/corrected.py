@@ -80,7 +80,7 @@ class CorrectedTable:
             lines = ", ".join(map(str, sorted(changes)[:_SHOWN])) + (" …" if len(changes) > _SHOWN else "")
             raise UsageError(
                 f"{self.shown}: cells were corrected on lines that have no row (line {lines})",
-                "take these corrections back, or choose the sheet or header line as it was",
+                "choose the sheet or header line as it was, or upload the file again",
             )
 
     def _positions(self, line: int, header: Header) -> dict[int, str]:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from worker.errors import NotFound
 from worker.ledger import Role, Upload, is_among
-from worker.model import Job
+from worker.model import Job, JobState
 from worker.web.site import address_of, person_of, site_of
 from worker.web.work import Asker, Work
 
@@ -69,6 +69,17 @@ def why_not_approve(request: Request, authors: Iterable[str]) -> str:
     if is_among(person.name, barred):
         return f"You uploaded, corrected or asked for it, {others}"
     return ""
+
+
+def why_not_resume(request: Request, job: Job) -> str:
+    """Return why the reader may not resume a job; empty if they may.
+
+    A limit that stopped a job no longer applies to the rest of it, so resuming it takes an approval.
+    """
+    if job.state is not JobState.STOPPED:
+        return ""
+    upload = site_of(request).ledger.uploads.of_job(job.id)
+    return why_not_approve(request, upload.authors if upload else ())
 
 
 def _who_may(request: Request, barred: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.ledger import CellCorrection, Ledger, Role, Upload
+from worker.model import JobState
 from worker.web.access import asker_of, upload_of, why_not_approve, work_of
 from worker.web.column_form import settings_of, view_of_columns
 from worker.web.job_view import known_jobs
@@ -29,9 +30,16 @@ _WAITS = {
 
 
 def job_of_upload(ledger: Ledger, upload: Upload) -> str:
-    """Return the job that carries out, or has carried out, the plan of an upload; empty: there is none."""
-    plans = known_jobs(ledger, filter(None, [upload.plan]))
-    return upload.job or next((plan.carried_out_by for plan in plans), "")
+    """Return the job that carries out, or has carried out, the plan of an upload; empty: there is none.
+
+    A job that a limit stopped before its start counts, too: it can be resumed, or its rows run again.
+    """
+    if upload.job or not upload.plan:
+        return upload.job
+    if job := ledger.jobs.get(upload.plan).carried_out_by:
+        return job
+    made = [id_ for id_ in ledger.jobs.children(upload.plan) if ledger.jobs.state(id_) is JobState.STOPPED]
+    return max(made, default="")
 
 
 def address_of_step(ledger: Ledger, upload: Upload) -> str:

@@ -15,7 +15,7 @@ from worker.ledger import CellCorrection, Role, Step, StepState, UndoResults
 from worker.model import Job, JobState, Status, utc_now
 from worker.progress import facts_of, observed
 from worker.reasons import plural
-from worker.web.access import asker_of, job_of, sees_all, why_not_approve, work_of
+from worker.web.access import asker_of, job_of, sees_all, why_not_approve, why_not_resume, work_of
 from worker.web.job_view import JobView, is_active, known_jobs, view_of
 from worker.web.live import News, news_of, stream, texts_of
 from worker.web.plan_view import plan_view
@@ -120,7 +120,7 @@ def _actions(request: Request, job: Job, view: JobView, step: Step | None) -> It
     here = f"/jobs/{job.id}"
     if step and step.state is StepState.PENDING:
         return
-    if "resume" in view.can:
+    if "resume" in view.can and not why_not_resume(request, job):
         yield JobAction("Resume", f"{here}/resume", "primary")
     if "pause" in view.can:
         yield JobAction("Pause", f"{here}/pause")
@@ -183,6 +183,8 @@ def pause(request: Request) -> Response:
 def resume(request: Request) -> Response:
     """Go on with a job that was paused, stopped or interrupted."""
     job = job_of(request)
+    if why_not := why_not_resume(request, job):
+        raise PageError(403, f"job {job.id} was stopped, and resuming it lifts the limit", why_not)
     work_of(request).resume(job, asker_of(request))
     return see_other(f"/jobs/{job.id}")
 
