@@ -56,6 +56,9 @@ _SYSTEM = {
     errno.EHOSTUNREACH: "the host can't be reached",
 }
 
+_ABORTED = "Redis didn't execute the commands"
+"""Less than redis-py knows: it raises the error of the command that was refused because of this one."""
+
 _NAMES = {
     "aiohttp.ClientError": _NO_CONNECTION,
     "botocore.BotoCoreError": "S3 gave no usable answer",
@@ -101,6 +104,7 @@ _NAMES = {
     "redis.BusyLoadingError": "Redis is still loading its data",
     "redis.ClusterDownError": "the Redis cluster is down",
     "redis.ConnectionError": _NO_CONNECTION,
+    "redis.ExecAbortError": _ABORTED,
     "redis.InvalidResponse": "the other side doesn't speak Redis",
     "redis.MasterDownError": "this Redis replica has lost its primary",
     "redis.MaxConnectionsError": "Redis has too many connections",
@@ -139,10 +143,8 @@ def reason_of(error: BaseException) -> str:
 
     The deepest known cause decides, since a library's own exception says little about it.
     """
-    for cause in reversed(list(_causes(error))):
-        if words := _words(cause):
-            return words
-    return UNKNOWN
+    found = [words for cause in reversed(list(_causes(error))) if (words := _words(cause))]
+    return next((words for words in found if words != _ABORTED), found[0] if found else UNKNOWN)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -237,8 +239,6 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "httpx.ProxyError": _proxy,
     "httpx.RemoteProtocolError": _protocol,
     "psycopg.Error": _driver,
-    # Says only that an earlier command of the transaction failed; redis-py raises that one's error of it.
-    "redis.ExecAbortError": lambda _: "",
     "redis.ResponseError": _redis_refusal,
     "smtplib.SMTPResponseException": _mail_refusal,
     "sqlite3.Error": _driver,

@@ -243,7 +243,8 @@ def test_a_run_without_a_broker_counts_in_its_scheduler(office: Program) -> None
     assert office.run(*added).code == 0
     scheduler = Watched(office, "scheduler", "scheduler", "--log-format", "json")
     with sqlite3.connect(office.home / "ledger.db") as ledger:
-        ledger.execute("UPDATE schedules SET at = :now, next_slot = :now", {"now": time.time() // 1})
+        # The next second: it must come after the schedule was added.
+        ledger.execute("UPDATE schedules SET at = :soon, next_slot = :soon", {"soon": time.time() // 1 + 1})
     until(lambda: value(scheduler.samples(), "siproster_schedule_last_run_timestamp_seconds") > 0)
     samples = scheduler.samples()
     assert by(samples, "siproster_schedule_last_result", "result") == {"in_place": 1}
