@@ -143,8 +143,14 @@ def reason_of(error: BaseException) -> str:
 
     The deepest known cause decides, since a library's own exception says little about it.
     """
-    found = [words for cause in reversed(list(_causes(error))) if (words := _words(cause))]
-    return next((words for words in found if words != _ABORTED), found[0] if found else UNKNOWN)
+    last_resort = UNKNOWN
+    for cause in reversed(list(_causes(error))):
+        words = _words(cause)
+        if words == _ABORTED:
+            last_resort = words
+        elif words:
+            return words
+    return last_resort
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
