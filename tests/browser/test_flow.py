@@ -141,7 +141,7 @@ def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) ->
         tab.check_quiet()
 
 
-def test_a_file_that_needs_a_decision(visitor: Visitor, tmp_path: Path) -> None:
+def test_a_file_that_needs_a_decision(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
     """A column of PINs is refused with the reason, and taken once the option that decides is chosen."""
     roster = tmp_path / "pins.csv"
     roster.write_text(
@@ -155,7 +155,12 @@ def test_a_file_that_needs_a_decision(visitor: Visitor, tmp_path: Path) -> None:
     visitor.click("Check the rows")
     visitor.sees("That did not work")
     visitor.page.get_by_label("Line with the column names").fill("")
-    visitor.plan()
+    sandbox.knobs(latency=1.5)
+    visitor.click("Check the rows")
+    visitor.sees("Checking every row")
+    visitor.tab.check_accessible()
+    sandbox.knobs(latency=0)
+    visitor.sees("Plan for")
     assert visitor.number("To create") == 20
     visitor.click("Discard")
     expect(visitor.page.get_by_role("heading", name="Upload a roster")).to_be_visible()
@@ -335,7 +340,7 @@ def test_schedules(visitor: Visitor, sandbox: Sandbox) -> None:
     visitor.click("Pause")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert len(names(sandbox)) == 3
-    for path in ("/people", "/audit"):
+    for path in ("/people", "/audit", "/nowhere"):
         visitor.open(path)
         visitor.tab.check_accessible()
         visitor.tab.check_fits()
