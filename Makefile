@@ -43,7 +43,7 @@ demo: $(VENV)/program
 
 # Without random inputs, and of the whole program only its main paths.
 quick: $(VENV)/everything
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal --ignore-glob='*/test_fuzz_*' tests/unit \
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal --ignore-glob='*/test_fuzz_*' --ignore-glob='*_hostile.py' tests/unit \
 	    tests/system/test_json.py tests/system/test_import.py $(ARGS)
 
 test: $(VENV)/everything

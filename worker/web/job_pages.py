@@ -54,10 +54,11 @@ def job_page(request: Request) -> Response:
     site, work, job = site_of(request), work_of(request), job_of(request)
     if job.saved and job.state is JobState.PLANNING:
         return _saved_plan(request, job)
-    summary = report.summary(site.ledger, job, work.folder(job))
     step = work.step(f"job:{job.id}")
-    view = view_of(site.ledger, job, summary)
     live = _is_live(request, job, step)
+    job = site.ledger.jobs.get(job.id)  # it may have ended by then, and a page that isn't live shows the end
+    summary = report.summary(site.ledger, job, work.folder(job))
+    view = view_of(site.ledger, job, summary)
     return render(
         request, "job.html", job=job, view=view, live=live, facts=_facts(request, job, step) if live else {},
         step=step if step and step.state is StepState.PENDING else None, hosts=summary["realms"],
