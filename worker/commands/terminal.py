@@ -28,7 +28,7 @@ def visible(text: str) -> str:
 
 
 class ProgressForm(StrEnum):
-    """How progress is shown: the values of ``--progress``."""
+    """Forms in which progress is shown: the values of ``--progress``."""
 
     AUTO = "auto"
     """A display on a terminal, lines elsewhere."""

@@ -1,4 +1,4 @@
-"""When the service answered a job's rows: the points of its pace."""
+"""Record when the service answered a job's rows: the points of its pace."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _LONGEST_NAME = 64
 
 
 class Role(enum.StrEnum):
-    """What a person may do; each role may also do what those before it may."""
+    """The permissions of a person; each role may also do what those before it may."""
 
     UPLOAD = "upload"
     """Upload rosters, and see what became of them."""

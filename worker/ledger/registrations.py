@@ -1,4 +1,4 @@
-"""Which users of a job can register: the results of its rows that were last tried on a registrar."""
+"""Store which users of a job can register: the results of its rows that were last tried on a registrar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a job is: counts, rate, time left, and what it waits for, read from the ledger."""
+"""Read a job's progress: counts, rate, time left, and what it waits for, read from the ledger."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the page is about, apart from its rows."""
+    """The facts on the page, apart from its rows."""
 
     job: Job
     """The job; of a lineage, the last one."""

@@ -34,7 +34,7 @@ MarkedRow = tuple[Sequence[str], str, Registration | None]
 
 
 class Place(StrEnum):
-    """How a row counts for the sign-off."""
+    """A row's place in the sign-off."""
 
     IN_PLACE = "in_place"
     OPEN = "open"

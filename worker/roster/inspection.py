@@ -84,7 +84,7 @@ class SheetOf:
 
 @dataclass(slots=True)
 class Inspection:
-    """How a roster is understood."""
+    """The way a roster is understood."""
 
     name: str
     format: str = ""

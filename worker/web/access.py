@@ -1,4 +1,4 @@
-"""Who may see and do what: own uploads and jobs, those of others, and four eyes."""
+"""Decide who may see and do what: own uploads and jobs, those of others, and four eyes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an uploaded file is understood, and the form in which people match columns and choose options."""
+"""Show how an uploaded file is understood, and the form in which people match columns and choose options."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ColumnRow:
 
 @dataclass(frozen=True, slots=True)
 class ColumnsView:
-    """What the page of the columns says about a file."""
+    """The texts and choices on the page of a file's columns."""
 
     understood: Sequence[str]
     warnings: Sequence[str]

@@ -1,4 +1,4 @@
-"""What every request passes: bounds and checks before its page, headers and the log behind it."""
+"""Guard every request: bounds and checks before its page, headers and the log behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server does once a minute, though nobody looks: ends of steps, shredding, sessions that ended."""
+"""Tidy up once a minute, even if nobody uses the page: ends of steps, shredding, sessions that ended."""
 
 from __future__ import annotations
 

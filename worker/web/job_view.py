@@ -21,7 +21,7 @@ _OVER = (JobState.DONE, JobState.STOPPED, JobState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a job ended, in a title and a few sentences."""
+    """The verdict on a job: a title and a few sentences."""
 
     kind: str
     title: str
@@ -40,7 +40,7 @@ class ReasonRow:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """What the page of a job says about it."""
+    """The texts and numbers on the page of a job."""
 
     state: str
     kind: str

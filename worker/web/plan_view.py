@@ -41,7 +41,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """What the page of a plan says about it."""
+    """The texts and numbers on the page of a plan."""
 
     numbers: Sequence[Number]
     sentences: Sequence[str]

@@ -51,7 +51,7 @@ class RowView:
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """How the rows in trouble can be corrected."""
+    """The form in which rows in trouble can be corrected."""
 
     url: str
     fields: frozenset[str]

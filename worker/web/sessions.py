@@ -1,4 +1,4 @@
-"""Who makes a request: cookies, tokens, and the CSRF token that follows from a cookie.
+"""Identify the visitor of a request: cookies, tokens, and the CSRF token that follows from a cookie.
 
 There are two cookies. A session's is a random token whose hash is in the ledger; only signing in sets it. A
 visitor's is sealed with the ledger's key and gives no rights: it is what forms are bound to without sign-in,
