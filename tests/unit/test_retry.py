@@ -157,6 +157,14 @@ def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> N
     assert [problem.code for problem in row.problems] == ["spreadsheet_damage"]
 
 
+def test_zeros_that_a_password_lost_are_found_out(ledger: Ledger) -> None:
+    """A password that comes back as the job's own without its zeros went through a spreadsheet."""
+    job = imported(ledger, f"{HEADER}bob,00123456789,office,x\n", Options(), {2: Status.FAILED})
+    for password, found in (("123456789", ["spreadsheet_damage"]), ("00123456789", []), ("a new one 12", [])):
+        [row] = again(ledger, job, {2: {PASSWORD: password}})
+        assert [problem.code for problem in row.problems] == found
+
+
 def test_corrections_of_other_rows_do_nothing(ledger: Ledger) -> None:
     """A correction of a row that is in place, or of no row, runs no row again."""
     corrections = {2: {"username": "other"}, 99: {"username": "nobody"}}
