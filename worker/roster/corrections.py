@@ -203,7 +203,7 @@ class _Corrections:
 def _password_column(header: Header, options: Options, carried: Sequence[str]) -> int | None:
     """Return the job's own password column, else one with a usual name that is not a carried column."""
     mapped = options.map.get("password")
-    if mapped is not None:
+    if mapped:
         named = [at for at, name in enumerate(header.names) if plain(name) == plain(mapped)]
         if named:
             return named[0]

@@ -336,7 +336,7 @@ class Work:
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
                 self._ledger.chunks.shred_expired()
-        if step.step == "retry" and self._is_done(step):
+        if step.step == "retry" and (not error or self._is_done(step)):
             self._ledger.cells.forget(step.subject)
         results = {step.step: end.facts} if end.facts is not None else None
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
