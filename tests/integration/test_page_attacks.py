@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,9 @@ def test_a_limit_is_lifted_only_by_an_approver(page: PageServer) -> None:
     assert abel.get(address).headers["location"] == here
     assert f"{here}/resume" not in uma.get(here).text
     assert uma.submit(f"{here}/resume", None).status_code == 403
+    # Asked for in the moment before the limit stopped it, the limit holds as well.
+    page.work.resume(replace(job, state=JobState.RUNNING), Asker("uma"))
+    page.work.wait(f"job:{job.id}")
     assert page.ledger.jobs.state(job.id) is JobState.STOPPED
     assert f"{here}/resume" in abel.get(here).text
     assert abel.submit(f"{here}/resume", None).status_code == 303

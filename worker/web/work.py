@@ -154,6 +154,8 @@ class Work:
         if job.state is JobState.PLANNING:
             raise Conflict(f"job {job.id} was never approved, or is being planned", "plan the upload again")
         command = ["resume", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
+        if job.state is not JobState.STOPPED:
+            command += _limits(job)
         self._begin(_step(_of(job), "resume", asker), command, UNBOUNDED)
 
     def retry(self, job: Job, asker: Asker) -> None:
@@ -428,6 +430,15 @@ def _is_here(step: Step) -> bool:
 
 def _of(job: Job) -> str:
     return f"job:{job.id}"
+
+
+def _limits(job: Job) -> list[str]:
+    """Return the job's limits as options, which hold even if one of them stops the job meanwhile.
+
+    ``resume`` lifts the limit that stopped a job, which takes an approval.
+    """
+    limits = {"--max-failed": job.options.max_failed, "--not-after": job.options.not_after}
+    return [f"{option}={limit}" for option, limit in limits.items() if limit]
 
 
 def _busy(step: Step) -> Conflict:
