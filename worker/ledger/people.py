@@ -76,7 +76,7 @@ class People:
         """Raise Conflict if there is a person of that name, UsageError if it can't be a name."""
         if len(name) > _LONGEST_NAME or not _is_name(name):
             raise UsageError(
-                f"{name[:_LONGEST_NAME]!r}: is not a name for a person",
+                f"{name[:_LONGEST_NAME]!r} can't be the name of a person",
                 "use letters, digits and . _ - + @, 64 at most, such as dana or dana@example.com",
             )
         if self.find(name):
@@ -148,7 +148,7 @@ def _key(name: str) -> dict[str, Any]:
 
 
 def _exists(name: str) -> Conflict:
-    return Conflict(f"there is a person {name!r} already", f"for a new token: siproster people renew {name}")
+    return Conflict(f"there is already a person {name!r}", f"for a new token: siproster people renew {name}")
 
 
 def _no_person(name: str) -> NotFound:
