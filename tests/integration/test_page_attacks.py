@@ -41,9 +41,9 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[PageServer]:
     server.stop()
 
 
-def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
-    """Upload the roster, plan it with these settings, and return its address."""
-    address = visitor.upload("staff.csv", ROSTER.encode()).headers["location"]
+def planned(page: PageServer, visitor: Visitor, roster: str = ROSTER, **settings: str) -> str:
+    """Upload a roster, plan it with these settings, and return its address."""
+    address = visitor.upload("staff.csv", roster.encode()).headers["location"]
     page.work.wait(address.replace("/uploads/", "upload:"))
     assert visitor.submit(f"{address}/columns", None, next="plan", **settings).status_code == 303
     page.work.wait(address.replace("/uploads/", "upload:"))
@@ -56,6 +56,19 @@ def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer
     address = planned(page, uma, **{"map.password": "Kode"})
     shown = uma.get(f"{address}/plan").text
     assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+
+
+def test_a_field_is_left_without_a_column(page: PageServer) -> None:
+    """The choice that a field has no column reaches the plan, and is shown again."""
+    uma, roster = page.visitor(Role.UPLOAD), ROSTER.replace("Kode", "domain").replace(OTHER, "crm")
+    address = planned(page, uma, roster, **{"map.domain": " ", "map.password": "SIP Secret"})
+    upload = page.ledger.uploads.get(address.removeprefix("/uploads/"))
+    assert upload.settings == {"map": ["password=SIP Secret", "domain="]}
+    assert page.ledger.jobs.get(upload.plan).options.map["domain"] == ""
+    uma.get(f"{address}/columns")  # looks at the file again
+    page.work.wait(upload.place)
+    choices = re.findall(r'<option value=" "( selected)?>No column<', uma.get(f"{address}/columns").text)
+    assert choices == [" selected"]
 
 
 def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> None:

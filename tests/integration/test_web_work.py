@@ -18,11 +18,12 @@ import pytest
 from tests.integration.page_server import DANA, ERIN, Office, office
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
-from tests.unit.jobs import KEY
+from tests.unit.jobs import KEY, Clock
 from worker.errors import Conflict, UsageError
-from worker.importing.process_id import is_alive
-from worker.ledger import CellCorrection, StepState, Upload
+from worker.importing.process_id import is_alive, process_id_of
+from worker.ledger import CellCorrection, Ledger, Step, StepState, Upload
 from worker.model import Job, JobState, Status
+from worker.seal import Seal
 from worker.web.children import Bounds, Child
 from worker.web.plan_options import options_of
 from worker.web.rows import Query, RowTables
@@ -223,6 +224,13 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     with site.ledger.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM upload_blocks").scalar_one() == 0
     work.retry(retried, DANA)
+    work.approve_step(retried, ERIN, mark(work, retried))
+    work.wait(f"job:{retried.id}")
+    step = work.step(f"job:{retried.id}")
+    assert step
+    assert (step.state, step.error) == (StepState.ENDED, None)
+    assert site.ledger.jobs.children(retried.id) == []  # all its rows are in place
+    work.retry(retried, DANA)
     seen = mark(work, retried)
     work.withdraw(retried)
     work.undo(retried, DANA)
@@ -347,6 +355,57 @@ def test_a_process_killed_with_its_server(
     sandbox.knobs(latency=0.0)
     now = planned(work, site, one)
     assert approved(work, site, now).state is JobState.DONE
+
+
+@pytest.fixture
+def sleeping() -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a process that does nothing."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_step_is_ended_by_its_own_server_while_that_lives(
+    site: Office, work: Work, sleeping: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    """Another server sees that the process is gone, perhaps before its end is in the ledger."""
+    one, server, child = upload(site), sleeping(), sleeping()
+    owner = process_id_of(server.pid)
+    assert site.ledger.steps.claim(Step(one.place, "inspect", "dana", server=owner))
+    assert site.ledger.steps.hand_over(one.place, owner, process_id_of(child.pid))
+    for process, at_work in ((child, True), (server, False)):
+        process.kill()
+        process.wait()
+        work.reap()
+        assert bool(again(site, one).child) is at_work
+    error = again(site, one).error
+    assert error
+    assert error["code"] == "interrupted"
+
+
+def test_servers_on_two_machines(
+    environment: dict[str, str], tmp_path: Path, sleeping: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    """A step of this machine is seen alive, however long it waits; one of a silent machine is given up."""
+    clock = Clock(time.time())
+    with closing(Ledger(environment["SIPROSTER_LEDGER"], clock)) as ledger:
+        steps, work = ledger.steps, Work(Office(ledger, Seal([KEY]), tmp_path), environment=environment)
+        for subject, server in (("job:1", process_id_of(sleeping().pid)), ("job:2", "elsewhere:1")):
+            assert steps.claim(Step(subject, "undo", "dana", server=server))
+        for states in (["running", "running"], ["running", "running"], ["running", "ended"]):
+            clock.advance(80)
+            work.reap()
+            found = [steps.get("job:1"), steps.get("job:2")]
+            assert [one.state for one in found if one] == states
+            assert found[0]
+            assert found[0].seen == steps.now()
 
 
 def test_settings_are_options_of_plan() -> None:

@@ -263,7 +263,7 @@ WARNINGS = (
          "not hidden"),
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
-         "choose one with `--map FIELD=COLUMN`"),
+         "choose one with `--map FIELD=COLUMN`, or none with `--map FIELD=`"),
     Code("hidden_cells", "the sheet has hidden rows or columns, which are read like the others",
          "check that they should be imported"),
     Code("sheets_left_out",

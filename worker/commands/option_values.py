@@ -227,7 +227,15 @@ def application_id(value: str) -> str:
 def _map(value: str) -> tuple[str, str]:
     field, equals, column = value.partition("=")
     if not (field and equals):
-        raise UsageError(f"--map {value}: must be FIELD=COLUMN", "such as --map password=Secret")
+        raise UsageError(
+            f"--map {value}: must be FIELD=COLUMN",
+            "such as --map password=Secret; --map domain= for no column",
+        )
     if field not in FIELDS:
         raise UsageError(f"--map {value}: there is no field {field!r}", f"fields are {', '.join(FIELDS)}")
+    if field == "username" and not column:
+        raise UsageError(
+            "--map username=: every row needs a user name",
+            "name its column with --map username=COLUMN, or build the name with --username TEMPLATE",
+        )
     return field, column

@@ -123,7 +123,7 @@ _READING = (
         "map_",
         metavar="FIELD=COLUMN",
         multiple=True,
-        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable).",
+        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable). FIELD=: no column for it.",
     ),
     click.option(
         "--username",

@@ -9,7 +9,7 @@ from worker.errors import UsageError
 from worker.importing.retry import EarlierRows, lost_zeros
 from worker.ledger.codec import open_page
 from worker.model import Row, Status
-from worker.roster import fields_of
+from worker.roster import PASSWORD, fields_of
 
 _SHOWN = 5
 """Most rows that a message lists one by one."""
@@ -19,18 +19,28 @@ _OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"
 
 
 @dataclass(slots=True)
+class Effect:
+    """What corrections change."""
+
+    used: int = 0
+    """Rows that are retried with another cell or a password."""
+    unused: list[int] = field(default_factory=list)
+    """Lines of rows that were changed in the file and are not retried."""
+
+
+@dataclass(slots=True)
 class _Found:
     """Mistakes found in the corrections so far."""
 
     damaged: list[str] = field(default_factory=list)
     misplaced: dict[str, list[str]] = field(default_factory=dict)
     """Rows by the field whose ``bw__`` column was changed."""
-    unused: list[int] = field(default_factory=list)
+    effect: Effect = field(default_factory=Effect)
     known: set[int] = field(default_factory=set)
 
 
-def check(earlier: EarlierRows, path: str) -> list[int]:
-    """Return the rows that were changed in the file and are not retried; those changes have no effect.
+def check(earlier: EarlierRows, path: str) -> Effect:
+    """Return the rows that the file changes, and those of them that are not retried.
 
     Raises:
         UsageError: a user name lost its leading zeros, a ``bw__`` column was changed instead of the
@@ -44,15 +54,18 @@ def check(earlier: EarlierRows, path: str) -> list[int]:
             continue
         found.known.add(row.line)
         cells = dict(zip(earlier.columns, row.cells, strict=True))
-        if left_out and any(corrected.get(column, cell) != cell for column, cell in cells.items()):
-            found.unused.append(row.line)
+        changed = any(corrected.get(column, cell) != cell for column, cell in cells.items())
+        if left_out and changed:
+            found.effect.unused.append(row.line)
+        elif not left_out:
+            found.effect.used += changed or PASSWORD in corrected
         if not earlier.zeros_may_go:
             found.damaged += _damaged(row.line, cells, corrected, own["username"])
         for name, written in zip(_OWN, (row.user, row.domain, host), strict=True):
             if _is_misplaced(_OWN[name], written, corrected, cells, own[name]):
                 found.misplaced.setdefault(name, []).append(str(row.line))
     _refuse(path, earlier, found, own)
-    return found.unused
+    return found.effect
 
 
 def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:

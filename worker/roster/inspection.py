@@ -231,6 +231,8 @@ class _Columns:
             suggested, why = self._suggestion(at)
             if field_:
                 suggested, why = field_, self._why_used(field_, at)
+            elif self._options.map.get(suggested) == "":
+                why = f"--map {suggested}= leaves it out"
             columns.append(
                 Column(
                     name, at + 1, field_, suggested, why, name in roster.dropped, self._is_decoy(at), hidden,

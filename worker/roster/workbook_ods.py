@@ -96,6 +96,8 @@ class OdsBook:
                 _add_column(element, styles, notes)
             elif event == "end" and element.tag == tags[1]:
                 run = plain.taken(element)
+                if at == sheet.key and run is None:
+                    _note_covered(element, number + 1, notes)
                 for repeated, cells in self._rows(element, run, styles, notes) if at == sheet.key else ():
                     if cells:
                         for line in range(number + 1, number + repeated + 1):
@@ -253,6 +255,16 @@ def _zeros(style: Any) -> int:
     least = found.get(f"{_NUMBER}min-integer-digits") or "0"
     plain = found.get(f"{_NUMBER}decimal-places", "0") == "0" and found.get(f"{_NUMBER}grouping") != "true"
     return int(least) if plain and least.isdecimal() and 2 <= int(least) <= 15 else 0
+
+
+def _note_covered(row: Any, number: int, notes: Notes) -> None:
+    """Note the cells with a value that a merged cell hides."""
+    column = 0
+    for cell in row:
+        if cell.tag in _CELLS:
+            if cell.tag == _CELLS[1] and len(cell):
+                notes.cover(column, number)
+            column += _repeats(cell.get(_REPEATED["columns"]), MOST_CELLS)
 
 
 def _add_column(element: Any, styles: list[str], notes: Notes) -> None:

@@ -222,7 +222,8 @@ def started_page(request: Request) -> Response:
     if begun := [child for child in children if child.created >= step.started]:
         return see_other(f"/jobs/{begun[-1].id}")
     if step.state is not StepState.RUNNING:
-        return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" else ""))
+        # Without an error, no row was left to run again.
+        return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" and step.error else ""))
     text, events = "The rows are checked once more, then they are sent.", f"/jobs/{job.id}/started/events"
     return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events)
 

@@ -39,7 +39,9 @@ INSPECT: Final = Bounds(MOST_MEMORY, 120)
 PLAN: Final = Bounds(MOST_MEMORY, 3600)
 _AT_ONCE: Final = 2
 """Processes that read uploaded files at the same time."""
-_LOST: Final = 60.0
+_SEEN_EVERY: Final = 30.0
+"""Seconds after which a sign of life is recorded of a step that nobody looks after, or that waits."""
+_LOST: Final = 180.0
 """Seconds without a sign of life after which a process of another machine is taken for dead."""
 
 
@@ -215,12 +217,16 @@ class Work:
         return own if own and own.is_absolute() else self._site.results / job.id
 
     def reap(self) -> None:
-        """End the steps whose process is gone: of a server that was killed, or lost the ledger."""
+        """End the steps whose process is gone: of a server that was killed, or lost the ledger.
+
+        Steps of this machine that are at work are seen alive: servers on other machines go by that.
+        """
         now = self._ledger.steps.now()
         for step in self._ledger.steps.in_state(StepState.RUNNING):
-            if self._is_at_work(step, now):
-                continue
-            self._settle(step, step.child, Ended(None, None if self._is_done(step) else interrupted()))
+            if not self._is_at_work(step, now):
+                self._settle(step, step.child, Ended(None, None if self._is_done(step) else interrupted()))
+            elif _is_here(step) and now - step.seen > _SEEN_EVERY:
+                self._saw(step.subject, step.child)
 
     def wait(self, subject: str, seconds: float | None = None) -> None:
         """Wait until a step that this server has begun has ended."""
@@ -235,7 +241,7 @@ class Work:
         """Claim a step and start its process, unless the same one is at work."""
         self.reap()
         with self._threads.claiming(step.subject):
-            if not self._ledger.steps.claim(replace(step, child=process_id())):
+            if not self._ledger.steps.claim(replace(step, server=process_id())):
                 at_work = self._ledger.steps.get(step.subject)
                 if at_work and at_work.step != step.step:
                     raise _busy(at_work)
@@ -330,7 +336,7 @@ class Work:
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
                 self._ledger.chunks.shred_expired()
-        if step.step == "retry" and self._is_done(step):
+        if step.step == "retry" and (not error or self._is_done(step)):
             self._ledger.cells.forget(step.subject)
         results = {step.step: end.facts} if end.facts is not None else None
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
@@ -338,10 +344,11 @@ class Work:
     def _is_at_work(self, step: Step, now: float) -> bool:
         if self._threads.look_after(step.subject):
             return True  # perhaps its process has just ended, and its thread is about to record how
-        machine = step.child.rpartition(":")[0]
-        if machine != process_id().rpartition(":")[0]:
+        if not _is_here(step):
             return now - step.seen < _LOST
-        return step.child != process_id() and is_alive(step.child)
+        if step.server != process_id() and is_alive(step.server):
+            return True  # the same in another server's thread
+        return step.child != step.server and is_alive(step.child)
 
     def _is_done(self, step: Step) -> bool:
         """Return whether the ledger shows that a step reached its end, although nobody recorded it."""
@@ -412,6 +419,11 @@ class Work:
 
 def _step(subject: str, step: str, asker: Asker) -> Step:
     return Step(subject, step, asker.person, asker.origin)
+
+
+def _is_here(step: Step) -> bool:
+    """Return whether the step's processes are on this machine."""
+    return step.server.rpartition(":")[0] == process_id().rpartition(":")[0]
 
 
 def _of(job: Job) -> str:
