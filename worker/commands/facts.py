@@ -26,7 +26,7 @@ _IN_MEMORY = 8_000_000
 _BLOCK = 65_536
 
 _printed: list[str] = []
-"""What was printed: facts, or an error; never both."""
+"""Not empty once JSON was printed, so that an error doesn't follow facts."""
 
 
 @dataclass(frozen=True, slots=True)
