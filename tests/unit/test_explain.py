@@ -86,6 +86,6 @@ def test_each_reason_and_status_is_explained() -> None:
     statuses, *_ = codes.TABLES
     effects = {code.name: codes.effect_of(statuses, code) for code in codes.STATUSES}
     expected = {one: f"the row is {'not ' if one.in_trouble else ''}in place" for one in Status}
-    expected[Status.SKIPPED] = "the row is in no count of trouble"
+    expected[Status.SKIPPED] = "the row doesn't count as trouble"
     expected[Status.DELETED] = "the user can't register any more"
     assert effects == expected

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
-from worker.phones.columns import find_columns
+from worker.phones.columns import find_columns, plain
 from worker.report_page.text import cut
 
 _FIRST: Final = ("name", "extension", "did", "site")
@@ -43,7 +43,7 @@ def shown_columns(columns: Sequence[str], *, names_built: bool = False) -> list[
     found = [at for field in _FIRST if (at := find_columns(columns, field))]
     used = {position for at in found for position in at}
     if not names_built:
-        used |= {position for position, name in enumerate(columns) if _plain(name) in _USER_NAMES}
+        used |= {position for position, name in enumerate(columns) if plain(name) in _USER_NAMES}
     found += [(position,) for position in range(len(columns)) if position not in used]
     return [ShownColumn(" ".join(columns[at] for at in one), one) for one in found[:_MOST]]
 
@@ -65,9 +65,5 @@ def site_column(columns: Sequence[str]) -> int | None:
     """Return the position of the column that says where a user is, or belongs to; None: there is none."""
     if at := find_columns(columns, "site"):
         return at[0]
-    plain = list(map(_plain, columns))
-    return next((plain.index(name) for name in _GROUPS if name in plain), None)
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    names = list(map(plain, columns))
+    return next((names.index(name) for name in _GROUPS if name in names), None)

@@ -10,14 +10,13 @@ from itertools import chain
 from typing import Any, Final
 
 from worker.ledger import Registration
+from worker.lineage_report import REVERSED
 from worker.model import Status
 from worker.report import OWN_COLUMNS
 from worker.report_page.callers import what_to_tell
 from worker.report_page.columns import ShownColumn, cells_reader, shown_columns, site_column
 from worker.report_page.text import LONGEST, cut
 
-REVERSED: Final = ("removed", "restored")
-"""Results of an undo after which a row is not in place any more."""
 _REFUSED = ("wrong_password", "refused")
 _OWN = len(OWN_COLUMNS)
 _HEAD = 5

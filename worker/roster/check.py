@@ -254,7 +254,7 @@ def _password_problems(password: str) -> list[Problem]:
         text = "password: a hash, as {SSHA}… or $2y$… are, from which nobody can tell the password"
         return [Problem("digest_only", text)]
     if clear_scheme(password):
-        text = "password: a storage scheme such as {PLAIN} stands in front of it; export the password alone"
+        text = "password: begins with a storage scheme such as {PLAIN}; export the password alone"
         return [Problem("password_scheme", text)]
     try:
         password.encode()

@@ -16,8 +16,6 @@ from worker.reasons import plural
 from worker.states import Reason
 from worker.web.words import BAD, GOOD, PLAIN, STATES, STATUSES, WARN, Number, sentence
 
-_OVER = (JobState.DONE, JobState.STOPPED, JobState.CANCELLED)
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -218,7 +216,7 @@ def _possible(ledger: Ledger, job: Job, summary: Mapping[str, Any], *, active: b
         return
     if (job.state.active or job.state is JobState.STOPPED) and not summary["undo_state"]:
         yield from ("resume", "cancel")
-    if job.state in _OVER and not summary["undo_state"] and summary["not_in_place"]:
+    if not job.state.active and not summary["undo_state"] and summary["not_in_place"]:
         yield "retry"
-    if job.state in _OVER and ledger.changes.rows(job.id):
+    if not job.state.active and ledger.changes.rows(job.id):
         yield "undo"

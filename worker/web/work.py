@@ -319,7 +319,7 @@ class Work:
 
     def _saw(self, subject: str, child: str) -> None:
         try:
-            self._ledger.steps.saw(subject, child)
+            self._ledger.steps.heartbeat(subject, child)
         except LedgerError as error:
             log.warning("%s: %s", subject, error.message)
 
