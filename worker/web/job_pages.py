@@ -176,8 +176,9 @@ def pause(request: Request) -> Response:
     job = job_of(request)
     audit(request, "pause", job.id)
     if not work_of(request).pause(job):
-        raise Conflict(f"job {job.id} can't be paused from here: it runs on another machine, or has ended",
-                       "reload its page")  # fmt: skip
+        raise Conflict(
+            f"job {job.id} has ended, or can't be paused from here", "reload its page, which says why"
+        )
     return see_other(f"/jobs/{job.id}")
 
 

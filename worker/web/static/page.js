@@ -54,4 +54,6 @@ if (live) {
   };
   source.addEventListener("facts", event => show(JSON.parse(event.data)));
   source.addEventListener("over", event => { source.close(); location.replace(event.data); });
+  // Signed out, removed, or with another role: the page itself says so.
+  source.addEventListener("reload", () => { source.close(); location.reload(); });
 }
