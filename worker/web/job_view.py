@@ -50,7 +50,7 @@ class JobView:
     family: Sequence[tuple[str, str]]
     """Other jobs that belong to it, each with what it is."""
     can: frozenset[str] = field(default_factory=frozenset)
-    """What may be done about it: pause, cancel, resume, retry, undo, approve."""
+    """The possible actions: pause, cancel, resume, retry, undo, approve."""
     reasons_title: str = "Why rows are not in place"
 
 
