@@ -20,7 +20,7 @@ _OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"
 
 @dataclass(slots=True)
 class Effect:
-    """What corrections change."""
+    """The changes that corrections make."""
 
     used: int = 0
     """Rows that are retried with another cell or a password."""

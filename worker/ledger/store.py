@@ -310,7 +310,7 @@ def _pays(connection: Connection) -> bool:
 
 def _use_wal(cursor: Any) -> None:
     """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
-    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
+    # Lets a new file give freed pages back. A file that has tables changes with its next VACUUM.
     cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # possible before the file has pages

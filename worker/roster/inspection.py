@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One of the first lines, in which only words that stand in headers are shown."""
+    """One of the first lines, in which only words that occur in headers are shown."""
 
     line: int
     cells: tuple[str, ...]

@@ -63,7 +63,7 @@ class ColumnRow:
 
     name: str
     used: str
-    """What it is used for, in words; empty: nothing."""
+    """Its use, in words; empty: none."""
     why: str
     decoy: bool
     samples: Sequence[str]

@@ -50,7 +50,7 @@ class JobView:
     family: Sequence[tuple[str, str]]
     """Other jobs that belong to it, each with what it is."""
     can: frozenset[str] = field(default_factory=frozenset)
-    """What may be done about it: pause, cancel, resume, retry, undo, approve."""
+    """The possible actions: pause, cancel, resume, retry, undo, approve."""
     why_not_pause: str = ""
     """Why a running job can't be paused from here, and what to type instead; empty if it can."""
     reasons_title: str = "Why rows are not in place"
