@@ -108,6 +108,13 @@ class Visitor:
         ):  # else the old page would be looked at
             main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
 
+    def confirm(self, button: str) -> None:
+        """Open the question in front of a button that can't be taken back, and click it."""
+        main = self.page.get_by_role("main")
+        question = main.locator("details", has=self.page.get_by_text(button, exact=True))
+        question.locator("summary").click()
+        question.get_by_role("button", name=button, exact=True).click()
+
     def upload(self, roster: Path) -> None:
         """Upload a roster and wait until the page says how it was understood."""
         self.open()

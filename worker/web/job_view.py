@@ -157,11 +157,12 @@ def _why(job: Job) -> list[str]:
     """Return why a job has stopped, and what to do about it."""
     if job.why is None:
         return ["The process that worked on it has ended. Nothing is lost: resume it."]
+    if job.why.reason is Reason.INTERRUPTED:
+        return ["It was paused, or its process was ended. Nothing is lost: Resume goes on with the rest."]
+    if job.why.reason is Reason.CANCELLED:
+        return [sentence(job.why.text), "The rows that are not in place can be run again as a new job."]
     found = codes.of_reason(job.why.reason)
-    texts = [sentence(job.why.text)]
-    if found and job.why.reason not in (Reason.INTERRUPTED, Reason.CANCELLED):
-        texts.append(sentence(found.advice))
-    return texts
+    return [sentence(text) for text in (job.why.text, found.advice if found else "") if text]
 
 
 def _numbers(job: Job, summary: Mapping[str, Any], *, active: bool) -> Iterator[Number]:
