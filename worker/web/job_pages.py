@@ -225,7 +225,7 @@ def started_page(request: Request) -> Response:
     if step.state is not StepState.RUNNING:
         return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" else ""))
     text, events = "The rows are checked once more, then they are sent.", f"/jobs/{job.id}/started/events"
-    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events)
+    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events, waits="")
 
 
 def started_events(request: Request) -> Response:
