@@ -30,6 +30,7 @@ class Office:
     seal: Seal
     results: Path
     arguments: tuple[str, ...] = ()
+    sign_in: bool = True
     four_eyes: bool = False
 
 

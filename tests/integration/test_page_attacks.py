@@ -137,6 +137,7 @@ class Interrupted:
     results: Path
     between: Callable[[], None] = field(default=lambda: None)
     arguments: tuple[str, ...] = ()
+    sign_in: bool = True
 
     @property
     def four_eyes(self) -> bool:

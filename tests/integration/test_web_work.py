@@ -190,6 +190,35 @@ def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: San
     assert (error["code"], again(site, one).plan) == ("too_long", "")
 
 
+def test_nobody_keeps_others_from_reading(site: Office, work: Work, sandbox: Sandbox) -> None:
+    """While a person's file takes its time their next one waits, and that of somebody else is read."""
+    slow, next_one, other = (upload(site) for _ in range(3))
+    sandbox.knobs(latency=30.0)
+    work.plan(slow, DANA)
+    until(lambda: begun(site, slow))
+    work.plan(next_one, DANA)
+    work.inspect(other, ERIN)
+    work.wait(other.place)
+    assert work.inspection(other)
+    assert begun(site, slow)
+    assert not begun(site, next_one)
+    sandbox.knobs(latency=0.0)
+    kill_child(site, slow)
+    work.wait(next_one.place)
+    assert again(site, next_one).plan
+
+
+def begun(site: Office, one: Upload) -> bool:
+    """Whether the process of an upload's step is at work."""
+    step = site.ledger.steps.get(one.place)
+    return step is not None and step.state is StepState.RUNNING and step.begun
+
+
+def kill_child(site: Office, one: Upload) -> None:
+    """Kill the process of an upload's step."""
+    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
+
+
 def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox) -> None:
     """Nobody approves what they uploaded, corrected or asked for; another person does."""
     site = office(environment["SIPROSTER_LEDGER"], tmp_path / "results", four_eyes=True)
@@ -346,7 +375,7 @@ def test_a_process_killed_with_its_server(
     one = upload(site)
     sandbox.knobs(latency=30.0)
     kill(server("plan", one))
-    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
+    kill_child(site, one)
     until(lambda: not is_alive(again(site, one).child))
     work.reap()
     error = again(site, one).error

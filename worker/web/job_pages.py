@@ -238,7 +238,7 @@ def started_page(request: Request) -> Response:
         # Without an error, no row was left to run again.
         return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" and step.error else ""))
     text, events = "The rows are checked once more, then they are sent.", f"/jobs/{job.id}/started/events"
-    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events)
+    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events, waits="")
 
 
 def started_events(request: Request) -> Response:
