@@ -15,7 +15,7 @@ from worker.states import JobState, Reason, Why
 SENTENCES = [
     (str(Why(Reason.MAX_FAILED, "12 rows are failed, unknown or invalid; 10 are allowed")), ["max_failed"]),
     ("digest_differs (3 rows): the user exists with another password", ["digest_differs"]),
-    ("  warning: weak_password: 23000 rows (line 2, 3 …)", ["weak_password"]),
+    ("  warning: weak_password: 23000 rows (lines 2, 3 …)", ["weak_password"]),
     ("  line 7: too_long: user name has 40 characters", ["too_long"]),
     ("exists: 2 users exist with another password or application", ["exists"]),
     ("the service refused it (33004): ask Bandwidth", ["33004"]),
