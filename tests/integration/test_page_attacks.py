@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.page import PageServer, Visitor
+from tests.integration.page import PageServer, Visitor, until
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
@@ -117,9 +116,7 @@ def test_live_pages_are_bounded(page: PageServer) -> None:
             assert stack.enter_context(abel.stream("GET", address)).status_code == 200
         assert abel.get(address).status_code == 503
         assert uma.get("/").status_code == 200
-    ends = time.monotonic() + 30
-    while opened(abel, address) != 200:
-        assert time.monotonic() < ends
+    until(lambda: opened(abel, address) == 200)
 
 
 def opened(visitor: Visitor, address: str) -> int:
