@@ -264,7 +264,7 @@ WARNINGS = (
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`, or none with `--map FIELD=`"),
-    Code("hidden_cells", "the sheet has hidden rows or columns, which are read like the others",
+    Code("hidden_cells", "the sheet has hidden rows, columns or cells, which are read like the others",
          "check that they should be imported"),
     Code("sheets_left_out",
          "other sheets of the workbook also have the column names of a roster, but are not read",

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Row
+from worker.model import Blanks, Options, Row
 from worker.reasons import plural
 from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
@@ -137,6 +137,7 @@ class _Corrections:
         if carried:
             with suppress(UsageError):  # the caller says so, with the job's own columns
                 users = fields_of(carried, options)["username"]
+        self._strip = options.blanks is Blanks.STRIP
         self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)
@@ -188,6 +189,8 @@ class _Corrections:
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
+        if self._strip:
+            fields = [cell.strip() for cell in fields]
         cells = {name: restored(fields[at]) for at, name in self._kept if fields[at] != CUT}
         if self._password is not None and fields[self._password]:
             cells[PASSWORD] = fields[self._password]
