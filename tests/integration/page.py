@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import uvicorn
 from sqlalchemy import text as sql
+from worker.web.tries import Tries
 
 from tests.unit.jobs import Clock
 from worker.ledger import Ledger, Person, Role
@@ -23,7 +24,6 @@ from worker.web.app import ROUTES, make_app
 from worker.web.server import configured, listen
 from worker.web.site import Bounds, Page, Site
 from worker.web.tokens import hash_of, person_token
-from worker.web.tries import Tries
 from worker.web.work import Work
 
 TOKENS = {role: person_token(role.value) for role in Role}
