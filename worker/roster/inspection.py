@@ -260,7 +260,10 @@ class _Columns:
         if self._header.is_own(at):
             return "", "a column of siproster's own results, which is not read"
         if self._is_decoy(at):
-            return "", "of a mailbox, a PIN, a web or administrator login, or for show: not the phone's"
+            return (
+                "",
+                "it belongs to a mailbox, a web or administrator login, or is a PIN or for show: not the phone's",
+            )
         for field_, names in ALIASES.items():
             rank = rank_of(field_, name) if field_ in RANKED else None
             if rank == 0:
