@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import urllib.request
@@ -102,9 +101,12 @@ class Visitor:
         self.click("Sign in")
 
     def click(self, button: str) -> None:
-        """Click a button, or a link that looks like one."""
+        """Click a button, or a link that looks like one, and wait for the page that it leads to."""
         main = self.page.get_by_role("main")
-        main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
+        with self.page.expect_navigation(
+            wait_until="domcontentloaded"
+        ):  # else the old page would be looked at
+            main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
 
     def confirm(self, button: str) -> None:
         """Open the question in front of a button that can't be taken back, and click it."""
@@ -139,8 +141,9 @@ class Visitor:
 
     def approve(self) -> None:
         """Approve the plan that is shown, and wait for the job's page."""
+        plan = self.page.url  # of a plan of the shell, it is a job's page, too
         self.click("Approve and import")
-        self.page.wait_for_url(re.compile("/jobs/"))
+        self.page.wait_for_url(lambda url: "/jobs/" in url and "/started" not in url and url != plan)
 
     def sees(self, heading: str) -> None:
         """Wait for a heading that begins with these words."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.ledger import CellCorrection, Ledger, Role, Upload
+from worker.ledger import CellCorrection, Ledger, Role, StepState, Upload
 from worker.model import JobState
 from worker.web.access import asker_of, upload_of, why_not_approve, work_of
 from worker.web.column_form import settings_of, view_of_columns
 from worker.web.intent import origin_of
 from worker.web.job_view import known_jobs
-from worker.web.live import News, stream
+from worker.web.live import News, news_of, stream
 from worker.web.plan_view import plan_view
 from worker.web.render import render
 from worker.web.row_table import corrections_of, plan_table
-from worker.web.site import Page, PageError, audit, person_of, see_other, site_of
+from worker.web.site import Page, PageError, Site, audit, person_of, see_other, site_of
+from worker.web.work import AT_ONCE
 
 _WAITS = {
     "inspect": ("Reading the file", "The file is being read to find out its format and columns."),
@@ -28,6 +29,8 @@ _WAITS = {
     ),
     "approve": ("Starting the import", "The plan was approved. The import is about to begin."),
 }
+
+_READING = ("inspect", "plan")
 
 
 def job_of_upload(ledger: Ledger, upload: Upload) -> str:
@@ -147,8 +150,9 @@ def upload_events(request: Request) -> Response:
     def look() -> News:
         work_of(request)
         upload = ledger.uploads.get(id_)
-        over = not upload.child or job_of_upload(ledger, upload)
-        return ("over", f"/uploads/{id_}") if over else ("facts", "{}")
+        if not upload.child or job_of_upload(ledger, upload):
+            return "over", f"/uploads/{id_}"
+        return news_of({"waits": _waits_for(site_of(request), upload)})
 
     return stream(request, look)
 
@@ -171,8 +175,22 @@ def _refuse_changed(request: Request, upload: Upload) -> None:
 def _waiting(request: Request, upload: Upload, step: int) -> Response:
     heading, text = _WAITS[upload.step]
     return render(
-        request, "waiting.html", heading=heading, text=text, step=step, events=f"/uploads/{upload.id}/events"
-    )
+        request, "waiting.html", heading=heading, text=text, step=step, events=f"/uploads/{upload.id}/events",
+        waits=_waits_for(site_of(request), upload),
+    )  # fmt: skip
+
+
+def _waits_for(site: Site, upload: Upload) -> str:
+    """Return whose files have to be read before this one; empty if its turn has come."""
+    running = [step for step in site.ledger.steps.in_state(StepState.RUNNING) if step.step in _READING]
+    mine = next((step for step in running if step.subject == upload.place), None)
+    if mine is None or mine.begun:
+        return ""
+    reading = [step for step in running if step.begun and step.server == mine.server]
+    own = any(step.person == mine.person for step in reading)
+    if own and (site.sign_in or len(reading) >= AT_ONCE):
+        return f"Waiting for another file of {mine.person} to be read."
+    return "Waiting for files of other people to be read." if len(reading) >= AT_ONCE else ""
 
 
 ROUTES = [

@@ -188,8 +188,9 @@ def pause(request: Request) -> Response:
     job = job_of(request)
     audit(request, "pause", job.id)
     if not work_of(request).pause(job):
-        raise Conflict(f"job {job.id} can't be paused from here: it runs on another machine, or has ended",
-                       "reload its page")  # fmt: skip
+        raise Conflict(
+            f"job {job.id} has ended, or can't be paused from here", "reload its page, which says why"
+        )
     return see_other(f"/jobs/{job.id}")
 
 
@@ -234,9 +235,10 @@ def started_page(request: Request) -> Response:
     if begun := [child for child in children if child.created >= step.started]:
         return see_other(f"/jobs/{begun[-1].id}")
     if step.state is not StepState.RUNNING:
-        return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" else ""))
+        # Without an error, no row was left to run again.
+        return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" and step.error else ""))
     text, events = "The rows are checked once more, then they are sent.", f"/jobs/{job.id}/started/events"
-    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events)
+    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events, waits="")
 
 
 def started_events(request: Request) -> Response:

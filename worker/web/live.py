@@ -17,6 +17,7 @@ from worker.model import Status
 from worker.progress import ProgressFacts
 from worker.reasons import plural
 from worker.web.job_view import progress_numbers
+from worker.web.sessions import visit_of
 from worker.web.site import PageError, person_of, site_of
 from worker.web.words import duration, sentence
 
@@ -24,10 +25,13 @@ EVERY = 0.5
 """Seconds between two looks at the ledger."""
 
 LONGEST = 120.0
-"""Seconds after which a browser has to ask again, and so to show again who it is."""
+"""Seconds after which a browser has to ask again: one that has vanished holds nothing for longer."""
 
 News = tuple[str, str]
 """The name of an event and its text; ``over``: the address of the page that shows the end."""
+
+_RELOAD: News = ("reload", "{}")
+"""The reader may not see the page any more, as it was: loaded again, it says why, or asks for a sign-in."""
 
 
 def texts_of(facts: ProgressFacts) -> Mapping[str, Any]:
@@ -61,7 +65,8 @@ def news_of(facts: Mapping[str, Any]) -> News:
 def stream(request: Request, look: Callable[[], News]) -> StreamingResponse:
     """Return a response that looks again and again, and ends with the event ``over``.
 
-    Raises PageError if the person has too many of them open.
+    It also ends soon after the person has signed out, was removed, or got another role. Raises PageError if
+    the person has too many of them open.
     """
     streams: Counter[str] = request.app.state.streams
     name = person_of(request).name
@@ -71,10 +76,13 @@ def stream(request: Request, look: Callable[[], News]) -> StreamingResponse:
             {"Retry-After": "10"},
         )  # fmt: skip
 
+    def news() -> News:
+        return look() if visit_of(request).person == person_of(request) else _RELOAD
+
     async def events() -> AsyncIterator[str]:
         streams[name] += 1
         try:
-            async for event in _events(look):
+            async for event in _events(news):
                 yield event
         finally:
             streams[name] -= 1
@@ -89,6 +97,6 @@ async def _events(look: Callable[[], News]) -> AsyncIterator[str]:
     while time.monotonic() < ends:
         name, text = await run_in_threadpool(look)
         yield f"event: {name}\ndata: {text}\n\n"
-        if name == "over":
+        if name != "facts":
             return
         await asyncio.sleep(EVERY)

@@ -23,7 +23,7 @@ ACTIONS: Mapping[Action, tuple[str, str]] = {
 }
 
 WARNINGS = {code.name: sentence(code.meaning.partition(";")[0]) for code in codes.WARNINGS}
-"""What each warning means, in short."""
+"""Warning code to its meaning, in short."""
 
 _ADVICE = {code.name: sentence(code.advice) for code in codes.WARNINGS}
 
@@ -37,7 +37,7 @@ class PlanView:
 
     numbers: Sequence[Number]
     sentences: Sequence[str]
-    """What approving it means."""
+    """The consequences of approving it."""
     held: str
     """Why an import would have been held back; empty: it would not."""
     warnings: Sequence[ReasonRow]

@@ -64,7 +64,7 @@ class Editing:
     plan: str = ""
     """The plan that is corrected."""
     typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    """What was typed before, and is not in the rows yet: line → column → text."""
+    """Texts that were typed before and are not in the rows yet: line → column → text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ if (live) {
     if (facts.rows) document.title = `${Math.floor(100 * facts.settled / facts.rows)}% ${title}`;
     // A screen reader hears a sentence now and then, not every number.
     if (status && Date.now() - spoken > 10000) {
-      status.textContent = facts.sentence;
+      status.textContent = [facts.sentence, facts.waits].filter(Boolean).join(" ");
       spoken = Date.now();
     }
   };
@@ -106,4 +106,6 @@ if (live) {
   });
   source.addEventListener("facts", event => show(JSON.parse(event.data)));
   source.addEventListener("over", event => { source.close(); location.replace(event.data); });
+  // Signed out, removed, or with another role: the page itself says so.
+  source.addEventListener("reload", () => { source.close(); location.reload(); });
 }
