@@ -102,13 +102,10 @@ Beside = Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Lines], 
 """Open another file of the results, given the job's summary; what it yields is given the lines."""
 
 
-def _nothing_beside(_: Mapping[str, Any]) -> AbstractContextManager[Callable[[Lines], None]]:
-    return nullcontext(lambda _: None)
-
-
 def write(
-    ledger: Ledger, seal: Seal, job: Job, folder: Path, beside: Beside = _nothing_beside
-) -> dict[str, Any]:
+    ledger: Ledger, seal: Seal, job: Job, folder: Path,
+    beside: Beside = lambda _summary: nullcontext(lambda _lines: None),
+) -> dict[str, Any]:  # fmt: skip
     """Write the tables and the summary of a job, and return the latter; ``beside`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
@@ -317,9 +314,8 @@ def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines = []
-        for line, user, domain, key, realm, _application, cells in page_values(
-            seal, job.id, page.seq, page.sealed
-        ):
+        rows = page_values(seal, job.id, page.seq, page.sealed)
+        for line, user, domain, key, realm, _application, cells in rows:
             status, id_, code, error, attempts = page.recorded.get(line) or _unrecorded(page, line)
             host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
             lines.append(
@@ -443,8 +439,7 @@ def explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
         yield
     except OSError as error:
         raise SiprosterError(
-            f"the result files can't be written to {folder}: {_reason(folder, error)}",
-            hint,
+            f"the result files can't be written to {folder}: {_reason(folder, error)}", hint
         ) from None
 
 

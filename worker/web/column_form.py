@@ -168,8 +168,7 @@ def _realms(site: Site) -> list[str]:
     """Return the realms of the account's last jobs."""
     ledger = site.ledger
     jobs = islice(known_jobs(ledger, ledger.jobs.newest()), _LOOKED_AT)
-    ours = [job for job in jobs if (job.host, job.account) == (site.host, site.account)]
-    return sorted({host for job in ours for host in ledger.jobs.hosts(job.id).values()})
+    return sorted({host for job in filter(site.serves, jobs) for host in ledger.jobs.hosts(job.id).values()})
 
 
 def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
