@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -97,10 +97,19 @@ def forget_folder(job: Job) -> None:
             folder_of(job).rmdir()
 
 
+Lines = list[list[str]]
+Beside = Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Lines], None]]]
+"""Open another file of the results, given the job's summary; what it yields is given the lines."""
+
+
+def _nothing_beside(_: Mapping[str, Any]) -> AbstractContextManager[Callable[[Lines], None]]:
+    return nullcontext(lambda _: None)
+
+
 def write(
-    ledger: Ledger, seal: Seal, job: Job, folder: Path, also: Callable[[Lines], None] = lambda _: None
+    ledger: Ledger, seal: Seal, job: Job, folder: Path, beside: Beside = _nothing_beside
 ) -> dict[str, Any]:
-    """Write the tables and the summary of a job, and return the latter; ``also`` is given the same lines.
+    """Write the tables and the summary of a job, and return the latter; ``beside`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
     new one is complete.
@@ -108,16 +117,21 @@ def write(
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
     with explained(folder):
-        with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
+        files.make_folder(folder)
+        if job.options.absent is Absent.DELETE:
+            _write_leavers(ledger, seal, job, folder)
+        found = summary(ledger, job, folder)
+        with (
+            beside(found) as also,
+            new_results(folder, header, form) as add,
+            _new_table(folder / FAILED, form) as troubled,
+        ):
             troubled.writerow(header)
             for lines_as_they_are in lines_of_pages(ledger, seal, job):
                 also(lines_as_they_are)
                 lines = neutral_lines(lines_as_they_are)
                 add(lines)
                 troubled.writerows(not_in_place_of(lines))
-        if job.options.absent is Absent.DELETE:
-            _write_leavers(ledger, seal, job, folder)
-        found = summary(ledger, job, folder)
         with new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
             file.write("\n")
@@ -296,9 +310,6 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
         "undo_rows": max(ledger.changes.rows(job.id), done) if counts else None,
         "undo_by": (ledger.accounts.holder_of(job) or None) if counts and not job.undone else None,
     }
-
-
-Lines = list[list[str]]
 
 
 def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:

@@ -71,7 +71,7 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     visitor.tab.check_fits()
     visitor.plan()
     visitor.tab.check_fits()
-    assert (visitor.number("To create"), visitor.number("Refused")) == (3, 3)
+    assert (visitor.number("To create"), visitor.number("Invalid")) == (3, 3)
     expect(page.locator("#rows ~ form tbody tr")).to_have_count(3)
     page.get_by_label("Show only rows with errors").uncheck()
     expect(page.locator("#rows ~ form tbody tr")).to_have_count(6)
@@ -81,7 +81,7 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     page.get_by_label("extension of line 6").fill("3004")
     visitor.click("Keep the corrections")
     visitor.sees("Plan for")
-    assert (visitor.number("To create"), visitor.number("Refused")) == (4, 2)
+    assert (visitor.number("To create"), visitor.number("Invalid")) == (4, 2)
     visitor.tab.check_accessible()
     secret = page.get_by_label("password of line 7")
     assert (secret.get_attribute("type"), secret.input_value()) == ("password", "")
@@ -112,11 +112,11 @@ def test_a_password_is_corrected_in_the_column_that_was_chosen(visitor: Visitor,
     visitor.sees("The file can't be read as it is")
     visitor.page.get_by_label("Password", exact=True).select_option("secret")
     visitor.plan()
-    assert (visitor.number("To create"), visitor.number("Refused")) == (1, 1)
+    assert (visitor.number("To create"), visitor.number("Invalid")) == (1, 1)
     visitor.page.get_by_label("secret of line 3").fill("Pw-typed-3101")
     visitor.click("Keep the corrections")
     visitor.sees("Plan for")
-    assert (visitor.number("To create"), visitor.number("Refused")) == (2, 0)
+    assert (visitor.number("To create"), visitor.number("Invalid")) == (2, 0)
 
 
 def test_a_hostile_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_needs_a_decision(visitor: Visitor, sandbox: Sandbox, tmp_pa
     visitor.page.unroute("**/events")
     visitor.sees("Plan for")
     assert visitor.number("To create") == 20
-    visitor.click("Discard")
+    visitor.confirm("Discard the plan")
     expect(visitor.page.get_by_role("heading", name="Upload a roster")).to_be_visible()
 
 
@@ -302,7 +302,7 @@ def test_shell_and_page_share_their_jobs(visitor: Visitor, sandbox: Sandbox, tmp
     until(lambda: len(names(sandbox)) == 45, process)
     visitor.open("/jobs")
     page.get_by_role("link", name="shell.csv").first.click()
-    visitor.click("Cancel the rest")
+    visitor.confirm("Cancel the rest")
     process.wait(120)
     visitor.result()  # the page goes over to it by itself, which a reload at that moment would break off
     visitor.sees("15 of 30 rows were done")

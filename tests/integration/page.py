@@ -21,9 +21,9 @@ from worker.ledger import Ledger, Person, Role
 from worker.seal import Seal
 from worker.web.app import ROUTES, make_app
 from worker.web.server import configured, listen
+from worker.web.sign_in_throttle import SignInThrottle
 from worker.web.site import Bounds, Page, Site
 from worker.web.tokens import hash_of, person_token
-from worker.web.tries import Tries
 from worker.web.work import Work
 
 TOKENS = {role: person_token(role.value) for role in Role}
@@ -52,7 +52,7 @@ class PageServer:
         )  # fmt: skip
         self.site = replace(self.site, **site)
         app = make_app(self.site, pages)
-        app.state.tries = Tries(self.site.bounds.tries, self.clock)
+        app.state.sign_in_throttle = SignInThrottle(self.site.bounds.tries, self.clock)
         self._app = app
         self.work: Work = app.state.work
         self._server = uvicorn.Server(configured(app, self.site.bounds))

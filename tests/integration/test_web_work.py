@@ -257,6 +257,13 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     with site.ledger.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM upload_blocks").scalar_one() == 0
     work.retry(retried, DANA)
+    work.approve_step(retried, ERIN, mark(work, retried))
+    work.wait(f"job:{retried.id}")
+    step = work.step(f"job:{retried.id}")
+    assert step
+    assert (step.state, step.error) == (StepState.ENDED, None)
+    assert site.ledger.jobs.children(retried.id) == []  # all its rows are in place
+    work.retry(retried, DANA)
     seen = mark(work, retried)
     work.withdraw(retried)
     work.undo(retried, DANA)

@@ -123,7 +123,7 @@ _READING = (
         "map_",
         metavar="FIELD=COLUMN",
         multiple=True,
-        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable).",
+        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable). FIELD=: no column for it.",
     ),
     click.option(
         "--username",
@@ -177,7 +177,7 @@ _READING = (
         "--header-line",
         metavar="N",
         type=click.IntRange(1, 1_000_000),
-        help="Line with the column names, where others stand before it.  [default: detected]",
+        help="Line with the column names, if other lines come before it.  [default: detected]",
     ),
     click.option(
         "--blanks",

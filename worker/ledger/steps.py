@@ -127,7 +127,7 @@ class Steps:
         with self._store.begin() as connection:
             return connection.execute(_WITHDRAW, {"subject": subject}).rowcount == 1
 
-    def saw(self, subject: str, child: str) -> None:
+    def heartbeat(self, subject: str, child: str) -> None:
         """Record that the step's process is alive."""
         with self._store.begin() as connection:
             values = {"subject": subject, "child": child, "now": self._store.now(connection)}

@@ -276,6 +276,11 @@ class _Deciding:
             if self.options.generate_passwords:
                 self._refuse_overlooked(f"{self.header.place} has no password column", self._named_alike())
                 return
+            if self.options.map.get("password") == "":
+                raise UsageError(
+                    f"--map password= leaves no passwords: {self.header.place} also has no hash1 and hash1b",
+                    "leave it out, or add --generate-passwords FILE",
+                )
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
         if "password" not in self.chosen:

@@ -23,6 +23,9 @@ _FIELDS = {
 }
 """Our fields, as people call them, and whether each row needs one."""
 
+NO_COLUMN = " "
+"""The choice that a field has no column; the name of a column has no blanks around it."""
+
 _TEXTS = ("realm", "domain", "application", "username", "max-failed", "header-line", "encoding")
 _CHOICES = {
     "on-existing": ("skip", "update", "fail"),
@@ -45,11 +48,13 @@ class FieldChoice:
     label: str
     required: bool
     chosen: str
-    """The column that the reader has chosen; empty: none."""
+    """The column that the reader has chosen; empty: they leave it to the program; NO_COLUMN: none at all."""
     found: str
     """The column that it is taken from now; empty: none."""
     why: str
     columns: Sequence[str]
+    none: str
+    """The value of the choice that it has no column; empty: there is no such choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class ColumnRow:
 
     name: str
     used: str
-    """What it is used for, in words; empty: nothing."""
+    """Its use, in words; empty: none."""
     why: str
     decoy: bool
     samples: Sequence[str]
@@ -118,11 +123,17 @@ def _understood(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fields(columns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[FieldChoice]:
-    chosen = dict(one.split("=", 1) for one in settings.get("map", []))
+    chosen = {name: column or NO_COLUMN for name, _, column in map(_parts, settings.get("map", []))}
     names = [one["name"] for one in columns if one["name"]]
     for name, (label, required) in _FIELDS.items():
         found = next((one for one in columns if one["field"] == name), _suggested(columns, name))
-        yield FieldChoice(name, label, required, chosen.get(name, ""), found["name"], found["why"], names)
+        mine = chosen.get(name, "")
+        none = NO_COLUMN if mine == NO_COLUMN or (found["name"] and not required) else ""
+        yield FieldChoice(name, label, required, mine, found["name"], found["why"], names, none)
+
+
+def _parts(mapped: str) -> tuple[str, str, str]:
+    return mapped.partition("=")
 
 
 def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -155,6 +166,7 @@ def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
     settings |= {name: True for name in _FLAGS if form.get(name)}
     if sheet := form.get("sheet", ""):
         settings["sheet"] = sheet
-    if mapped := [f"{name}={column}" for name in _FIELDS if (column := form.get(f"map.{name}", ""))]:
+    chosen = {name: column for name in _FIELDS if (column := form.get(f"map.{name}", ""))}
+    if mapped := [f"{name}={column.removeprefix(NO_COLUMN)}" for name, column in chosen.items()]:
         settings["map"] = mapped
     return settings

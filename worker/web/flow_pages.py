@@ -12,6 +12,7 @@ from worker.ledger import CellCorrection, Ledger, Role, StepState, Upload
 from worker.model import JobState
 from worker.web.access import asker_of, upload_of, why_not_approve, work_of
 from worker.web.column_form import settings_of, view_of_columns
+from worker.web.intent import origin_of
 from worker.web.job_view import known_jobs
 from worker.web.live import News, news_of, stream
 from worker.web.plan_view import plan_view
@@ -99,8 +100,10 @@ def plan_page(request: Request) -> Response:
     job, here = site.ledger.jobs.get(upload.plan), f"/uploads/{upload.id}"
     view = plan_view(site.ledger, job, request.app.state.tables.counts(job))
     table = plan_table(request, job, troubled=view.troubled, upload=upload)
+    fields = (work_of(request).planned(upload) or {}).get("fields", {})
     return render(
         request, "plan.html", job=job, view=view, table=table, error=upload.error,
+        origin=origin_of(site, job, upload, fields),
         why_not=why_not_approve(request, upload.authors), approve=f"{here}/approve",
         discard=f"{here}/discard", columns=f"{here}/columns",
     )  # fmt: skip

@@ -16,8 +16,6 @@ from worker.reasons import plural
 from worker.states import Reason
 from worker.web.words import BAD, GOOD, PLAIN, STATES, STATUSES, WARN, Number, sentence
 
-_OVER = (JobState.DONE, JobState.STOPPED, JobState.CANCELLED)
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -52,7 +50,7 @@ class JobView:
     family: Sequence[tuple[str, str]]
     """Other jobs that belong to it, each with what it is."""
     can: frozenset[str] = field(default_factory=frozenset)
-    """What may be done about it: pause, cancel, resume, retry, undo, approve."""
+    """The possible actions: pause, cancel, resume, retry, undo, approve."""
     why_not_pause: str = ""
     """Why a running job can't be paused from here, and what to type instead; empty if it can."""
     reasons_title: str = "Why rows are not in place"
@@ -159,11 +157,12 @@ def _why(job: Job) -> list[str]:
     """Return why a job has stopped, and what to do about it."""
     if job.why is None:
         return ["The process that worked on it has ended. Nothing is lost: resume it."]
+    if job.why.reason is Reason.INTERRUPTED:
+        return ["It was paused, or its process was ended. Nothing is lost: Resume goes on with the rest."]
+    if job.why.reason is Reason.CANCELLED:
+        return [sentence(job.why.text), "The rows that are not in place can be run again as a new job."]
     found = codes.of_reason(job.why.reason)
-    texts = [sentence(job.why.text)]
-    if found and job.why.reason not in (Reason.INTERRUPTED, Reason.CANCELLED):
-        texts.append(sentence(found.advice))
-    return texts
+    return [sentence(text) for text in (job.why.text, found.advice if found else "") if text]
 
 
 def _numbers(job: Job, summary: Mapping[str, Any], *, active: bool) -> Iterator[Number]:
@@ -238,7 +237,7 @@ def _possible(ledger: Ledger, job: Job, summary: Mapping[str, Any], *, active: b
         return
     if (job.state.active or job.state is JobState.STOPPED) and not summary["undo_state"]:
         yield from ("resume", "cancel")
-    if job.state in _OVER and not summary["undo_state"] and summary["not_in_place"]:
+    if not job.state.active and not summary["undo_state"] and summary["not_in_place"]:
         yield "retry"
-    if job.state in _OVER and ledger.changes.rows(job.id):
+    if not job.state.active and ledger.changes.rows(job.id):
         yield "undo"

@@ -157,6 +157,8 @@ class Work:
         if job.state is JobState.PLANNING:
             raise Conflict(f"job {job.id} was never approved, or is being planned", "plan the upload again")
         command = ["resume", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
+        if job.state is not JobState.STOPPED:
+            command += _limits(job)
         self._begin(_step(_of(job), "resume", asker), command, UNBOUNDED)
 
     def retry(self, job: Job, asker: Asker) -> None:
@@ -322,7 +324,7 @@ class Work:
 
     def _saw(self, subject: str, child: str) -> None:
         try:
-            self._ledger.steps.saw(subject, child)
+            self._ledger.steps.heartbeat(subject, child)
         except LedgerError as error:
             log.warning("%s: %s", subject, error.message)
 
@@ -341,7 +343,7 @@ class Work:
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
                 self._ledger.chunks.shred_expired()
-        if step.step == "retry" and is_done(self._ledger, step):
+        if step.step == "retry" and (not error or is_done(self._ledger, step)):
             self._ledger.cells.forget(step.subject)
         results = {step.step: end.facts} if end.facts is not None else None
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
@@ -409,6 +411,15 @@ def _is_here(step: Step) -> bool:
 
 def _of(job: Job) -> str:
     return f"job:{job.id}"
+
+
+def _limits(job: Job) -> list[str]:
+    """Return the job's limits as options, which hold even if one of them stops the job meanwhile.
+
+    ``resume`` lifts the limit that stopped a job, which takes an approval.
+    """
+    limits = {"--max-failed": job.options.max_failed, "--not-after": job.options.not_after}
+    return [f"{option}={limit}" for option, limit in limits.items() if limit]
 
 
 def _busy(step: Step) -> Conflict:
