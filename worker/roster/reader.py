@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from worker.errors import UsageError
@@ -89,9 +88,7 @@ class Roster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _chosen(self, records: Iterator[Record]) -> Iterator[Record]:
