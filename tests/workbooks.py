@@ -41,7 +41,7 @@ TYPES: list[list[tuple[object, str]]] = [
 
 
 def every_type(path: Path) -> Path:
-    """Write a workbook whose second sheet has ``TYPES``, a hidden row, a hidden column; return the path."""
+    """Write a workbook whose second sheet has ``TYPES``, hidden cells; return the path."""
     book = openpyxl.Workbook()
     notes = book.active
     assert notes is not None
@@ -57,6 +57,7 @@ def every_type(path: Path) -> Path:
                 put(sheet.cell(row, column), value, code)
     sheet.row_dimensions[5].hidden = True
     sheet.column_dimensions["D"].hidden = True
+    sheet.merged_cells.add("C11:C12")  # as LibreOffice can: the hidden cell keeps its value
     book.save(path)
     return path
 

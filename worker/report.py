@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -102,10 +102,16 @@ def forget_folder(job: Job) -> None:
             folder_of(job).rmdir()
 
 
+Lines = list[list[str]]
+Beside = Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Lines], None]]]
+"""Open another file of the results, given the job's summary; what it yields is given the lines."""
+
+
 def write(
-    ledger: Ledger, seal: Seal, job: Job, folder: Path, also: Callable[[Lines], None] = lambda _: None
-) -> dict[str, Any]:
-    """Write the tables and the summary of a job, and return the latter; ``also`` is given the same lines.
+    ledger: Ledger, seal: Seal, job: Job, folder: Path,
+    beside: Beside = lambda _summary: nullcontext(lambda _lines: None),
+) -> dict[str, Any]:  # fmt: skip
+    """Write the tables and the summary of a job, and return the latter; ``beside`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
     new one is complete.
@@ -113,16 +119,21 @@ def write(
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
     with explained(folder):
-        with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
+        files.make_folder(folder)
+        if job.options.absent is Absent.DELETE:
+            _write_leavers(ledger, seal, job, folder)
+        found = summary(ledger, job, folder)
+        with (
+            beside(found) as also,
+            new_results(folder, header, form) as add,
+            _new_table(folder / FAILED, form) as troubled,
+        ):
             troubled.writerow(header)
             for lines_as_they_are in lines_of_pages(ledger, seal, job):
                 also(lines_as_they_are)
                 lines = neutral_lines(lines_as_they_are)
                 add(lines)
                 troubled.writerows(not_in_place_of(lines))
-        if job.options.absent is Absent.DELETE:
-            _write_leavers(ledger, seal, job, folder)
-        found = summary(ledger, job, folder)
         with new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
             file.write("\n")
@@ -303,17 +314,13 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     }
 
 
-Lines = list[list[str]]
-
-
 def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:
     """Yield the lines of each page of the roster, their cells as they are."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines = []
-        for line, user, domain, key, realm, _application, cells in page_values(
-            seal, job.id, page.seq, page.sealed
-        ):
+        rows = page_values(seal, job.id, page.seq, page.sealed)
+        for line, user, domain, key, realm, _application, cells in rows:
             status, id_, code, error, attempts = page.recorded.get(line) or _unrecorded(page, line)
             host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
             lines.append(

@@ -13,7 +13,7 @@ from tests.servers import missing
 AXE = Path(__file__).parents[2] / ".venv/npm/node_modules/axe-core/axe.min.js"
 """Fetched by `make .venv/everything`."""
 
-expect.set_options(timeout=30_000)  # programs start slowly on a busy machine
+expect.set_options(timeout=60_000)  # programs start slowly on a busy machine
 
 SCHEMES: tuple[Any, ...] = ("light", "dark")
 WIDTHS = (360, 800, 1600)
@@ -48,7 +48,7 @@ class Tab:
         """Open it. ``options``: those of Playwright's ``new_context``, such as viewport."""
         # Colours are measured, so they must not be on their way.
         self.context = browser.new_context(reduced_motion="reduce", **options)
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(60_000)
         self.context.add_init_script(_LISTEN)
         self.page: Page = self.context.new_page()
         self.faults: list[str] = []
@@ -75,6 +75,7 @@ class Tab:
         """Fail if axe-core finds a serious or critical fault in the page, in either colour scheme."""
         if not AXE.exists():
             missing("axe-core")
+        self.page.wait_for_load_state()  # with its style sheets
         self.page.evaluate(AXE.read_text("utf-8"))  # not subject to the page's policy
         for scheme in SCHEMES:
             self.page.emulate_media(color_scheme=scheme)

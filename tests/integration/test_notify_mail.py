@@ -200,7 +200,7 @@ def test_a_refused_recipient(sender: Sender, caplog: pytest.LogCaptureFixture) -
 def drip(connection: socket.socket) -> None:
     """Greet byte by byte, for ever."""
     connection.sendall(b"220-")
-    for _ in range(200):
+    while True:
         connection.sendall(b"x")
         time.sleep(0.05)
 
@@ -208,16 +208,16 @@ def drip(connection: socket.socket) -> None:
 def greet_and_hang(connection: socket.socket) -> None:
     """Greet, and say nothing to whatever comes."""
     connection.sendall(b"220 mail.example.com\r\n")
-    time.sleep(10)
+    time.sleep(60)
 
 
-@pytest.mark.parametrize("speak", [drip, greet_and_hang, lambda _: time.sleep(10)])
+@pytest.mark.parametrize("speak", [drip, greet_and_hang, lambda _: time.sleep(60)])
 def test_a_server_that_hangs(hasty: Sender, speak: Callable[[socket.socket], None]) -> None:
     """Neither silence nor an endless greeting holds an attempt beyond its deadline."""
     began = time.monotonic()
     with spoken(speak) as url:
         assert failed(hasty, channel(int(url.rpartition(":")[2]))) == "timed out"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 def test_garbage(sender: Sender) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from tests.integration.page import PageServer, Visitor
+from tests.integration.page import PageServer, Visitor, until
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
@@ -41,9 +40,9 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[PageServer]:
     server.stop()
 
 
-def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
-    """Upload the roster, plan it with these settings, and return its address."""
-    address = visitor.upload("staff.csv", ROSTER.encode()).headers["location"]
+def planned(page: PageServer, visitor: Visitor, roster: str = ROSTER, **settings: str) -> str:
+    """Upload a roster, plan it with these settings, and return its address."""
+    address = visitor.upload("staff.csv", roster.encode()).headers["location"]
     page.work.wait(address.replace("/uploads/", "upload:"))
     assert visitor.submit(f"{address}/columns", None, next="plan", **settings).status_code == 303
     page.work.wait(address.replace("/uploads/", "upload:"))
@@ -51,11 +50,31 @@ def planned(page: PageServer, visitor: Visitor, **settings: str) -> str:
 
 
 def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer) -> None:
-    """The columns were chosen after the file was looked at: the plan's own column has the input."""
+    """The columns were chosen after the file was looked at: the plan's own column has the input.
+
+    Once it is discarded, its address says that.
+    """
     uma = page.visitor(Role.UPLOAD)
     address = planned(page, uma, **{"map.password": "Kode"})
     shown = uma.get(f"{address}/plan").text
     assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+    # A second click on Discard, and the address of what was discarded, say so: its plan is gone, too.
+    assert [uma.submit(f"{address}/discard").status_code for _ in range(2)] == [303, 303]
+    gone = uma.get(f"{address}/plan")
+    assert (gone.status_code, "was discarded" in gone.text) == (410, True)
+
+
+def test_a_field_is_left_without_a_column(page: PageServer) -> None:
+    """The choice that a field has no column reaches the plan, and is shown again."""
+    uma, roster = page.visitor(Role.UPLOAD), ROSTER.replace("Kode", "domain").replace(OTHER, "crm")
+    address = planned(page, uma, roster, **{"map.domain": " ", "map.password": "SIP Secret"})
+    upload = page.ledger.uploads.get(address.removeprefix("/uploads/"))
+    assert upload.settings == {"map": ["password=SIP Secret", "domain="]}
+    assert page.ledger.jobs.get(upload.plan).options.map["domain"] == ""
+    uma.get(f"{address}/columns")  # looks at the file again
+    page.work.wait(upload.place)
+    choices = re.findall(r'<option value=" "( selected)?>No column<', uma.get(f"{address}/columns").text)
+    assert choices == [" selected"]
 
 
 def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> None:
@@ -83,6 +102,9 @@ def test_a_limit_is_lifted_only_by_an_approver(page: PageServer) -> None:
     assert abel.get(address).headers["location"] == here
     assert f"{here}/resume" not in uma.get(here).text
     assert uma.submit(f"{here}/resume", None).status_code == 403
+    # Asked for in the moment before the limit stopped it, the limit holds as well.
+    page.work.resume(replace(job, state=JobState.RUNNING), Asker("uma"))
+    page.work.wait(f"job:{job.id}")
     assert page.ledger.jobs.state(job.id) is JobState.STOPPED
     assert f"{here}/resume" in abel.get(here).text
     assert abel.submit(f"{here}/resume", None).status_code == 303
@@ -101,9 +123,7 @@ def test_live_pages_are_bounded(page: PageServer) -> None:
             assert stack.enter_context(abel.stream("GET", address)).status_code == 200
         assert abel.get(address).status_code == 503
         assert uma.get("/").status_code == 200
-    ends = time.monotonic() + 30
-    while opened(abel, address) != 200:
-        assert time.monotonic() < ends
+    until(lambda: opened(abel, address) == 200)
 
 
 def opened(visitor: Visitor, address: str) -> int:
@@ -121,6 +141,7 @@ class Interrupted:
     results: Path
     between: Callable[[], None] = field(default=lambda: None)
     arguments: tuple[str, ...] = ()
+    sign_in: bool = True
 
     @property
     def four_eyes(self) -> bool:

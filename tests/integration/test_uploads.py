@@ -209,9 +209,9 @@ def test_corrections_stay_with_their_rows(ledger: Ledger) -> None:
 
 def test_one_step_at_a_time(ledger: Ledger, other_ledger: Ledger) -> None:
     """Of two that claim the same upload one does; the end of a replaced process counts for nothing."""
-    step = Step("upload:1", "plan", "dana", child="desk:1")
+    step = Step("upload:1", "plan", "dana", server="desk:1")
     assert ledger.steps.claim(step)
-    assert not other_ledger.steps.claim(replace(step, step="approve", child="desk:2"))
+    assert not other_ledger.steps.claim(replace(step, step="approve", server="desk:2"))
     assert ledger.steps.hand_over("upload:1", "desk:1", "desk:3")
     assert not ledger.steps.hand_over("upload:1", "desk:1", "desk:4")
     assert not ledger.steps.end(SEAL, "upload:1", "desk:1")

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.page import until
 from tests.integration.page_server import DANA, ERIN, Office, office
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
-from tests.unit.jobs import KEY
+from tests.unit.jobs import KEY, Clock
 from worker.errors import Conflict, UsageError
-from worker.importing.process_id import is_alive
-from worker.ledger import CellCorrection, StepState, Upload
+from worker.importing.process_id import is_alive, process_id_of
+from worker.ledger import CellCorrection, Ledger, Step, StepState, Upload
 from worker.model import Job, JobState, Status
+from worker.seal import Seal
 from worker.web.children import Bounds, Child
 from worker.web.plan_options import options_of
 from worker.web.rows import Query, RowTables
@@ -32,6 +34,7 @@ Servers = Callable[[str, Upload], subprocess.Popen[str]]
 
 GOOD = "Tb7xQ2mK9rL4vN8s"
 OTHER = "Ub7xQ2mK9rL4vN8s"
+GONE = {"probability": 1.0}
 ROSTER = f"Extension,SIP Secret,Site\n100,{GOOD},A\n101,{OTHER},A\n,{GOOD}1,B\n"
 
 
@@ -151,12 +154,14 @@ def test_settings_and_a_file_that_does_not_open(site: Office, work: Work) -> Non
 def test_a_second_click_starts_no_second_process(site: Office, work: Work, sandbox: Sandbox) -> None:
     """While a step is at work the same one begins no other, and another step is refused."""
     one = upload(site)
+    sandbox.knobs(latency=0.5)  # so that it takes longer than the clicks
     for _ in range(3):
         work.plan(one, DANA)
     with pytest.raises(Conflict, match="plan is at work"):
         work.inspect(one, DANA)
     with pytest.raises(Conflict, match="plan is at work"):
         work.discard(one)
+    sandbox.knobs(latency=0.0)
     work.wait(one.place)
     assert len(site.ledger.jobs.newest()) == 1
     work.discard(again(site, one))
@@ -174,7 +179,7 @@ def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: San
     one = receiving.upload
     assert one
     small = Work(
-        site, inspect=Bounds(memory=110 << 20, seconds=60), plan=Bounds(seconds=1), environment=environment
+        site, inspect=Bounds(memory=110 << 20, seconds=300), plan=Bounds(seconds=1), environment=environment
     )
     small.inspect(one, DANA)
     small.wait(one.place)
@@ -187,6 +192,35 @@ def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: San
     error = again(site, one).error
     assert error
     assert (error["code"], again(site, one).plan) == ("too_long", "")
+
+
+def test_nobody_keeps_others_from_reading(site: Office, work: Work, sandbox: Sandbox) -> None:
+    """While a person's file takes its time their next one waits, and that of somebody else is read."""
+    slow, next_one, other = (upload(site) for _ in range(3))
+    sandbox.knobs(latency=30.0)
+    work.plan(slow, DANA)
+    until(lambda: begun(site, slow))
+    work.plan(next_one, DANA)
+    work.inspect(other, ERIN)
+    work.wait(other.place)
+    assert work.inspection(other)
+    assert begun(site, slow)
+    assert not begun(site, next_one)
+    sandbox.knobs(latency=0.0)
+    kill_child(site, slow)
+    work.wait(next_one.place)
+    assert again(site, next_one).plan
+
+
+def begun(site: Office, one: Upload) -> bool:
+    """Whether the process of an upload's step is at work."""
+    step = site.ledger.steps.get(one.place)
+    return step is not None and step.state is StepState.RUNNING and step.begun
+
+
+def kill_child(site: Office, one: Upload) -> None:
+    """Kill the process of an upload's step."""
+    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
 
 
 def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox) -> None:
@@ -222,6 +256,13 @@ def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox
     assert (retried.parent, retried.operator) == (job.id, "gina (page)")
     with site.ledger.store.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM upload_blocks").scalar_one() == 0
+    work.retry(retried, DANA)
+    work.approve_step(retried, ERIN, mark(work, retried))
+    work.wait(f"job:{retried.id}")
+    step = work.step(f"job:{retried.id}")
+    assert step
+    assert (step.state, step.error) == (StepState.ENDED, None)
+    assert site.ledger.jobs.children(retried.id) == []  # all its rows are in place
     work.retry(retried, DANA)
     seen = mark(work, retried)
     work.withdraw(retried)
@@ -287,14 +328,6 @@ def kill(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_server_killed_before_its_process_was_recorded(site: Office, work: Work, server: Servers) -> None:
     """The process ends without having acted; the claim of the dead server is no obstacle."""
     one = upload(site)
@@ -309,19 +342,22 @@ def test_a_server_killed_while_its_process_is_at_work(
 ) -> None:
     """Its processes go on and end; the next server begins no second one, and finds what they have done."""
     one = upload(site)
-    sandbox.knobs(latency=0.4)
+    sandbox.knobs(unavailable=GONE)  # so that its process is at work until the service is back
     kill(server("plan", one))
     work.reap()
     assert again(site, one).child
     work.plan(one, DANA)
+    sandbox.knobs(unavailable=None)
     until(lambda: not is_alive(again(site, one).child or "x:0"))
     work.reap()
     now = again(site, one)
     assert (now.child, now.error, site.ledger.uploads.plans(one.id)) == ("", None, [now.plan])
+    sandbox.knobs(unavailable=GONE)
     kill(server("approve", now))
     work.reap()
     with pytest.raises(Conflict):
         site.ledger.cells.correct(site.seal, one.place, CellCorrection(4, "Extension", "102", "dana"))
+    sandbox.knobs(unavailable=None)
     until(lambda: not is_alive(again(site, one).child or "x:0"))
     work.reap()
     job = site.ledger.jobs.get(again(site, one).job)
@@ -338,7 +374,7 @@ def test_a_process_killed_with_its_server(
     one = upload(site)
     sandbox.knobs(latency=30.0)
     kill(server("plan", one))
-    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
+    kill_child(site, one)
     until(lambda: not is_alive(again(site, one).child))
     work.reap()
     error = again(site, one).error
@@ -347,6 +383,57 @@ def test_a_process_killed_with_its_server(
     sandbox.knobs(latency=0.0)
     now = planned(work, site, one)
     assert approved(work, site, now).state is JobState.DONE
+
+
+@pytest.fixture
+def sleeping() -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a process that does nothing."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "600"]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_step_is_ended_by_its_own_server_while_that_lives(
+    site: Office, work: Work, sleeping: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    """Another server sees that the process is gone, perhaps before its end is in the ledger."""
+    one, server, child = upload(site), sleeping(), sleeping()
+    owner = process_id_of(server.pid)
+    assert site.ledger.steps.claim(Step(one.place, "inspect", "dana", server=owner))
+    assert site.ledger.steps.hand_over(one.place, owner, process_id_of(child.pid))
+    for process, at_work in ((child, True), (server, False)):
+        process.kill()
+        process.wait()
+        work.reap()
+        assert bool(again(site, one).child) is at_work
+    error = again(site, one).error
+    assert error
+    assert error["code"] == "interrupted"
+
+
+def test_servers_on_two_machines(
+    environment: dict[str, str], tmp_path: Path, sleeping: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    """A step of this machine is seen alive, however long it waits; one of a silent machine is given up."""
+    clock = Clock(time.time())
+    with closing(Ledger(environment["SIPROSTER_LEDGER"], clock)) as ledger:
+        steps, work = ledger.steps, Work(Office(ledger, Seal([KEY]), tmp_path), environment=environment)
+        for subject, server in (("job:1", process_id_of(sleeping().pid)), ("job:2", "elsewhere:1")):
+            assert steps.claim(Step(subject, "undo", "dana", server=server))
+        for states in (["running", "running"], ["running", "running"], ["running", "ended"]):
+            clock.advance(80)
+            work.reap()
+            found = [steps.get("job:1"), steps.get("job:2")]
+            assert [one.state for one in found if one] == states
+            assert found[0]
+            assert found[0].seen == steps.now()
 
 
 def test_settings_are_options_of_plan() -> None:

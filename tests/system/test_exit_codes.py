@@ -163,6 +163,7 @@ WRONG_USAGE = {
     "bytes of another encoding": ["import", "{folder}/latin.csv", "--encoding", "utf-8"],
     "no such encoding": ["import", "{roster}", "--encoding", "utf-99"],
     "no such field": ["import", "{roster}", "--map", "colour=username"],
+    "no column for user names": ["import", "{roster}", "--map", "username="],
     "no such column": ["import", "{roster}", "--map", "username=colour"],
     "no such column to choose by": ["import", "{roster}", "--where", "colour=red"],
     "no such column in a template": ["import", "{roster}", "--username", "{{colour}}"],

@@ -12,7 +12,7 @@ import pytest
 
 from tests.program import Program
 from tests.sandbox import Sandbox
-from tests.system.rosters import expected, roster_of, truth, users
+from tests.system.rosters import User, expected, roster_of, truth, users
 from tests.system.runs import end_of, jobs, run
 
 STAFF = users(20)
@@ -37,12 +37,12 @@ def waiting(process: subprocess.Popen[str]) -> str:
 
 def test_import_and_plan_and_retry_wait(office: Program, sandbox: Sandbox) -> None:
     """Each of them begins when its time has come, and says what it waits for."""
-    roster = roster_of(office.work / "staff.csv", STAFF)
-    plan = run(office, "plan", roster, "--save")["plan"]
+    roster = roster_of(office.work / "staff.csv", [*STAFF, User("not valid", "Pw-abcdefgh1234")])
+    plan = run(office, "plan", roster, "--save", code=10)["plan"]
     for words in (["import", "--plan", plan], ["retry", "latest"], ["import", roster]):
         begins = soon()
         finished = office.run(*words, "--not-before", begins, "--yes")
-        assert finished.code == 0, finished.stderr
+        assert finished.code == 10, finished.stderr
         assert "sending begins at" in finished.stderr
         assert dt.datetime.now(dt.UTC) >= dt.datetime.fromisoformat(begins)
     assert truth(sandbox) == expected(sandbox, STAFF)

@@ -505,9 +505,10 @@ def test_a_cut_over_is_not_to_be_run_now(office: Program) -> None:
 def test_show_has_the_options(office: Program) -> None:
     """As they are typed, those that schedules have by default among them."""
     roster_of(office.work / "staff.csv", STAFF)
-    added(office, *NIGHTLY, "--where", "site!=New York", "--map", "password=SIP secret", "--rate", "2.5")
+    added(office, *NIGHTLY, "--where", "site!=New York", "--map", "password=SIP secret", "--map", "domain=",
+          "--rate", "2.5")  # fmt: skip
     shown = office.run("schedule", "show", "nightly").stdout
-    assert "--map 'password=SIP secret' --where 'site!=New York'" in shown
+    assert "--map 'password=SIP secret' --map domain= --where 'site!=New York'" in shown
     assert "--rate 2.5 --max-failed 10%" in shown
 
 

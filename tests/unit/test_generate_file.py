@@ -43,3 +43,14 @@ def test_a_full_disk_is_said_and_leaves_the_file_as_it_was(tmp_path: Path, numbe
     with full_disk(len(before) + 10), pytest.raises(UsageError, match="can't be used for generated"):
         add(path, entries)
     assert (path.read_bytes(), [one.name for one in tmp_path.iterdir()]) == (before, ["new.csv"])
+
+
+@pytest.mark.parametrize("password", ["1.23457E+16", "#NAME?", "********"])
+def test_a_password_that_a_spreadsheet_rewrote_is_refused(tmp_path: Path, password: str) -> None:
+    """Nobody has that password, or everybody: it was not generated, and the message doesn't show it."""
+    path = tmp_path / "new.csv"
+    add(path, [Entry("a1", "", "office", "Abcdefgh23456", "staff.csv", "2")])
+    path.write_text(path.read_text().replace("Abcdefgh23456", password))
+    with PasswordFile(path, writable=False) as file, pytest.raises(UsageError, match="line 2") as refused:
+        file.index(str)
+    assert password not in refused.value.message

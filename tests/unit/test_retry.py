@@ -13,7 +13,7 @@ from tests.unit.jobs import HOST, KEY, OVER, Clock, plan_job, rows_in
 from tests.unit.realms import Realms
 from tests.unit.rosters import GOOD, opened
 from worker.errors import LedgerError, UsageError
-from worker.importing.corrections import check
+from worker.importing.corrections import Effect, check
 from worker.importing.job import new_job
 from worker.importing.job_start import release_chunks
 from worker.importing.retry import EarlierRows, lost_zeros
@@ -155,6 +155,14 @@ def test_a_spreadsheet_that_took_the_zeros_off_is_found_out(ledger: Ledger) -> N
     job = imported(ledger, f"{HEADER}0103,{GOOD},office,x\n", Options(), {2: Status.FAILED})
     [row] = again(ledger, job, {2: {"username": "103"}})
     assert [problem.code for problem in row.problems] == ["spreadsheet_damage"]
+
+
+def test_zeros_that_a_password_lost_are_found_out(ledger: Ledger) -> None:
+    """A password that comes back as the job's own without its zeros went through a spreadsheet."""
+    job = imported(ledger, f"{HEADER}bob,00123456789,office,x\n", Options(), {2: Status.FAILED})
+    for password, found in (("123456789", ["spreadsheet_damage"]), ("00123456789", []), ("a new one 12", [])):
+        [row] = again(ledger, job, {2: {PASSWORD: password}})
+        assert [problem.code for problem in row.problems] == found
 
 
 def test_corrections_of_other_rows_do_nothing(ledger: Ledger) -> None:
@@ -328,8 +336,8 @@ def test_a_row_whose_user_exists_is_run_again_with_its_password(ledger: Ledger) 
 
 def checked(
     ledger: Ledger, job: Job, corrections: Mapping[int, Mapping[str, str]], *, zeros_may_go: bool = False
-) -> list[int]:
-    """Return the corrected rows that are in place; raise what a retry would be refused with."""
+) -> Effect:
+    """Return which rows the corrections change; raise what a retry would be refused with."""
     rows = EarlierRows(ledger, SEAL, job, job.options, corrections, zeros_may_go=zeros_may_go)
     return check(rows, "failed.csv")
 
@@ -368,7 +376,7 @@ def test_a_file_that_a_spreadsheet_took_zeros_off_is_refused(ledger: Ledger, nam
         checked(ledger, job, said)
     assert "351" not in refused.value.message + refused.value.hint
     assert "--allow-lost-zeros" in refused.value.hint
-    assert checked(ledger, job, said, zeros_may_go=True) == []
+    assert checked(ledger, job, said, zeros_may_go=True).unused == []
     rows = rows_in(EarlierRows(ledger, SEAL, job, job.options, said, zeros_may_go=True))
     assert [(row.user, row.problems) for row in rows] == [("351", ())]
 
@@ -406,16 +414,48 @@ def test_what_is_corrected_in_both_columns_is_fine(ledger: Ledger) -> None:
     """Corrections in both columns are accepted, and so are unchanged names and zeros lost in ours alone."""
     job = staff(ledger)
     both = as_written("robert")
-    assert checked(ledger, job, {3: both, 4: as_written("carol")}) == []
+    assert checked(ledger, job, {3: both, 4: as_written("carol")}).unused == []
     numbers = imported(ledger, f"{HEADER}0351,{GOOD},office,x\n", Options(), {2: Status.FAILED})
-    assert checked(ledger, numbers, {2: as_written("0351", bw__username="351", note="x")}) == []
+    assert checked(ledger, numbers, {2: as_written("0351", bw__username="351", note="x")}).unused == []
 
 
 def test_corrections_to_no_effect_are_told(ledger: Ledger) -> None:
     """A correction of a row in place is reported as without effect; one of an unknown row is refused."""
     job = staff(ledger)
     said = {2: as_written("alice", note="changed"), 3: as_written("bob")}
-    assert checked(ledger, job, said) == [2]
-    assert checked(ledger, job, {2: as_written("alice")}) == []
+    assert checked(ledger, job, said) == Effect(used=0, unused=[2])
+    assert checked(ledger, job, {2: as_written("alice")}) == Effect()
+    for change in ({"note": "changed"}, {PASSWORD: "Xy7-another-one"}):
+        assert checked(ledger, job, {3: as_written("bob", **change)}) == Effect(used=1)
     with pytest.raises(UsageError, match="has no row 99"):
         checked(ledger, job, {99: as_written("bob")})
+
+
+@pytest.mark.parametrize(
+    ("users", "passwords", "refused"),
+    [
+        (("carol", "bob"), ("", ""), "bw__row 3; 4"),  # the roster's columns were sorted, and ours weren't
+        (("Carol", "dave"), ("", ""), "bw__row 3"),  # a cell was removed, and those below went up
+        (("carol", "bob"), (GOOD, ""), "bw__row 4"),
+        (("carol", "bob"), (GOOD, GOOD), ""),
+        (("robert", "bob"), ("", ""), "bw__row 4"),
+        (("carol", "carol"), ("", ""), "bw__row 3"),
+        (("alice", "carol"), ("", ""), ""),  # in place: the row is a duplicate
+        (("robert", "caroline"), ("", ""), ""),
+    ],
+)
+def test_no_row_takes_the_user_of_another_with_its_own_password(
+    ledger: Ledger, users: tuple[str, str], passwords: tuple[str, str], refused: str
+) -> None:
+    """Rows are matched by their lines, so that a user would silently get another's sealed password."""
+    job = staff(ledger)
+    said = {
+        line: {**as_written(user, bw__username=before), PASSWORD: password}
+        for line, before, user, password in zip((3, 4), ("bob", "carol"), users, passwords, strict=True)
+    }
+    if refused:
+        with pytest.raises(UsageError, match=f"users of other rows.*{refused}$") as error:
+            checked(ledger, job, said)
+        assert "bob" not in error.value.message + error.value.hint
+    else:
+        assert checked(ledger, job, said).unused == []

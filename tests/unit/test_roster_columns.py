@@ -9,7 +9,7 @@ import pytest
 from tests.unit.rosters import GOOD, codes, opened, refused, rows_of
 from worker.errors import UsageError
 from worker.model import Condition
-from worker.roster import may_be_secret
+from worker.roster import PASSWORD, may_be_secret, read_earlier_rows
 from worker.roster.selection import parse_condition, shown
 
 
@@ -149,6 +149,42 @@ def test_map_names_a_column() -> None:
         assert (row.user, row.password) == ("1001", GOOD)
         assert roster.columns == ("user", "AuthID")
         assert roster.dropped == ("password", "Auth Password")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "mapped"),
+    [
+        ("domain", "windows.example", "domain"),
+        ("Realm", "two", "realm"),
+        ("app_id", "crm", "application_id"),
+    ],
+)
+def test_a_field_is_left_without_a_column(column: str, cell: str, mapped: str) -> None:
+    """--map FIELD= leaves the column that has its name to the results, also for a retry."""
+    text = f"user,{column},password\n1001,{cell},{GOOD}\n"
+    with opened(text, map={mapped: ""}) as roster:
+        (row,) = roster.rows()
+        assert (row.domain, row.realm, row.application, row.problems) == ("", "", "", ())
+        assert (roster.columns, row.cells) == (("user", column), ("1001", cell))
+        assert mapped not in roster.mapping
+        record = (2, {"user": "1001", column: cell, PASSWORD: GOOD})
+        ((again,),) = read_earlier_rows([record], roster.columns, roster.options)
+        assert (again.domain, again.realm, again.application, again.cells) == ("", "", "", row.cells)
+
+
+def test_secrets_are_left_without_a_column() -> None:
+    """Digests or passwords, where a roster has both; a column that is left out stays secret."""
+    text = f"user,password,hash1,hash1b\n1001,{GOOD},{'0a' * 16},{'0b' * 16}\n"
+    with opened(text, map={"password": ""}) as roster:
+        (row,) = roster.rows()
+        assert (row.password, row.hash1, roster.columns) == ("", "0a" * 16, ("user",))
+        assert roster.warnings == ()
+    with opened(text, map={"hash1": "", "hash1b": ""}) as roster:
+        (row,) = roster.rows()
+        assert (row.password, row.hash1, roster.columns) == (GOOD, "", ("user",))
+        assert roster.warnings == ()
+    left_out = {"password": "", "hash1": "", "hash1b": ""}
+    assert "--map password= leaves no passwords" in refused(text, map=left_out)
 
 
 @pytest.mark.parametrize(

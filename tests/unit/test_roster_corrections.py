@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.rosters import GOOD, codes, opened
 from worker.errors import UsageError
-from worker.model import Condition, Options, Row
+from worker.model import Blanks, Condition, Options, Row, TableForm
 from worker.roster import PASSWORD, fields_of, read_corrections, read_earlier_rows
 
 JOB = "20261122-224612-staff-7f3a"
@@ -177,3 +177,34 @@ def test_corrections_that_fail_to_be_read_are_told() -> None:
     """A disk that fails while reading gives an error message, not a traceback."""
     with pytest.raises(UsageError, match="can't be read: input/output error"):
         list(read_corrections("/proc/self/mem", JOB))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "password", "said_before", "refused"),
+    [
+        ("mac-roman", "p\xe4ssword-12", "", True),
+        ("cp1252", "p\xe4ssword-12", "", True),
+        ("cp1252", "password-12", "", False),
+        ("mac-roman", "p\xe4ssword-12", "mac-roman", False),
+        ("utf-8", "p\xe4ssword-12", "", False),
+    ],
+)
+def test_no_password_depends_on_a_guessed_encoding(
+    failed: Path, encoding: str, password: str, said_before: str, refused: bool
+) -> None:
+    """As in a roster: a spreadsheet may have saved the file in the encoding of its computer."""
+    text = "\n".join([f"{OWN},user,site,password", line(7, f"bob,Z\xfcrich,{password}"), ""])
+    failed.write_bytes(text.encode(encoding))
+    options = Options(encoding=said_before, tables=TableForm(encoding=said_before or "utf-8"))
+    if refused:
+        with pytest.raises(UsageError, match="line 2: the file is not UTF-8"):
+            dict(read_corrections(str(failed), JOB, options))
+    else:
+        assert dict(read_corrections(str(failed), JOB, options))[7][PASSWORD] == password
+
+
+def test_blanks_are_stripped_as_from_the_roster(failed: Path) -> None:
+    """With `--blanks strip` they belong to nobody, wherever a cell comes from."""
+    said = corrected(failed, "user,password", line(7, f" bob ,  {GOOD} "), blanks=Blanks.STRIP)
+    assert (said[7]["user"], said[7][PASSWORD]) == ("bob", GOOD)
+    assert corrected(failed, "user,password", line(7, f"bob, {GOOD}"))[7][PASSWORD] == f" {GOOD}"

@@ -49,6 +49,14 @@ def test_columns_of_a_plain_table() -> None:
     assert column(found, "Note")["samples"] == [MASK]  # it contains the row's password
 
 
+def test_a_column_that_is_left_out() -> None:
+    """A column that --map leaves out says so, and is one like any other."""
+    found = inspected(f"Extension,Domain,Secret\n100,windows,{GOOD}\n", map={"domain": ""})
+    left_out = column(found, "Domain")
+    assert (left_out["field"], left_out["why"]) == ("", "--map domain= leaves it out")
+    assert left_out["samples"] == ["windows"]
+
+
 def test_columns_of_a_format() -> None:
     """The format, its reason and its decoys are those of the import."""
     found = inspect(find_roster(str(SAMPLES / "pbx" / "freepbx-12.csv")), Options()).as_json()

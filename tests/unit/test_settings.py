@@ -505,6 +505,7 @@ def test_the_file_holds_settings_options_and_profiles() -> None:
         [profile.acme]
         BW_ACCOUNT_ID = "2"
         batch-size = 20
+        map = { domain = "" }
         """
     )
     plain, acme = settings(), settings("acme")
@@ -524,6 +525,7 @@ def test_the_file_holds_settings_options_and_profiles() -> None:
         "siproster.toml, profile acme",
     )
     assert (acme.options["batch-size"], acme.options["rate"]) == (20, 20.0)
+    assert acme.options["map"] == ("domain=",)
 
 
 @pytest.mark.parametrize(

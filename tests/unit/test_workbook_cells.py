@@ -63,6 +63,7 @@ def test_what_a_person_sees(workbooks: dict[str, Path], kind: str) -> None:
     assert [warning.text for warning in notes.warnings(5)] == [
         "1 hidden row is read like the others (hidden, or filtered out)",
         "hidden columns are read like the others: D",
+        "cells hidden under merged cells are read with their own values: C12",
     ]
 
 

@@ -160,7 +160,7 @@ def _absent(given: Mapping[str, Any]) -> Absent:
     for option in ("where", "skip", "limit"):
         if given[option]:
             raise UsageError(
-                f"--absent delete can't be used with --{option}: users in the rows left out are no leavers",
+                f"--absent delete can't be used with --{option}: users in the rows left out are not leavers",
                 "import the whole roster",
             )
     return absent
@@ -227,7 +227,15 @@ def application_id(value: str) -> str:
 def _map(value: str) -> tuple[str, str]:
     field, equals, column = value.partition("=")
     if not (field and equals):
-        raise UsageError(f"--map {value}: must be FIELD=COLUMN", "such as --map password=Secret")
+        raise UsageError(
+            f"--map {value}: must be FIELD=COLUMN",
+            "such as --map password=Secret; --map domain= for no column",
+        )
     if field not in FIELDS:
         raise UsageError(f"--map {value}: there is no field {field!r}", f"fields are {', '.join(FIELDS)}")
+    if field == "username" and not column:
+        raise UsageError(
+            "--map username=: every row needs a user name",
+            "name its column with --map username=COLUMN, or build the name with --username TEMPLATE",
+        )
     return field, column

@@ -123,7 +123,7 @@ _READING = (
         "map_",
         metavar="FIELD=COLUMN",
         multiple=True,
-        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable).",
+        help=f"Use this column for a field: {', '.join(FIELDS)} (repeatable). FIELD=: no column for it.",
     ),
     click.option(
         "--username",
@@ -150,7 +150,7 @@ _READING = (
         "--carry",
         metavar="COLUMN",
         multiple=True,
-        help="Copy a column to the results although its name suggests a secret (repeatable).",
+        help="Copy a column to the results although its name or cells suggest a secret (repeatable).",
     ),
     click.option(
         "--delimiter", metavar="CHAR", default="", help="Delimiter: , ; | or tab.  [default: detected]"
@@ -177,7 +177,7 @@ _READING = (
         "--header-line",
         metavar="N",
         type=click.IntRange(1, 1_000_000),
-        help="Line with the column names, where others stand before it.  [default: detected]",
+        help="Line with the column names, if other lines come before it.  [default: detected]",
     ),
     click.option(
         "--blanks",

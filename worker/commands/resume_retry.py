@@ -36,7 +36,8 @@ from worker.importing.process_id import is_alive, process_id
 from worker.importing.retry import Corrections, EarlierRows
 from worker.importing.stop_rules import too_many_failed
 from worker.ledger import shown
-from worker.model import Absent, Job, JobState, OnExisting, Options
+from worker.model import Absent, Job, JobState, OnExisting, Options, Status
+from worker.reasons import plural
 from worker.roster import Roster
 from worker.states import Reason, Why
 
@@ -87,6 +88,7 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
 
     Rows that are in place are never sent again. Corrections are read from the roster's own columns of
     failed.csv and matched by job and line. If you add a password column, it replaces the sealed passwords.
+    If every row is in place, no job is made.
     """
     context = Context(given)
     context.ledger.chunks.shred_expired()
@@ -107,6 +109,8 @@ def retry(ctx: click.Context, /, job_id: str, **given: Any) -> int:
             zeros_may_go=given["allow_lost_zeros"],
         )  # fmt: skip
         _check_corrections(rows, given["corrections"])
+        if not rows.records:
+            return _nothing_left(context, parent, as_json=given["as_json"])
         job = new_job(context.endpoint, options, rows, context.seal.fingerprint, parent=parent.id)
         read = (parent.source, given["roster_"], given["corrections"] or "")
         outputs.prepare_folder(context, report.folder_of(job), (*outputs.of_job(job), report.ABSENT), *read,
@@ -195,10 +199,30 @@ def _corrections(context: Context, path: str | None, parent: Job) -> Corrections
 
 def _check_corrections(rows: EarlierRows, path: str | None) -> None:
     """Refuse corrections that would have another effect than they seem to have, or none."""
-    unused = check(rows, path) if path else []
-    if unused:
+    if not path:
+        return
+    effect = check(rows, path)
+    if unused := effect.unused:
         lines = ", ".join(map(str, unused[:5])) + (" …" if len(unused) > 5 else "")
         echo(f"warning: ignoring corrections of rows that are already in place: bw__row {lines}", "yellow")
+    if not effect.used and rows.records:
+        echo(f"warning: {path} corrects none of the rows to run again; they run as they were", "yellow")
+
+
+def _nothing_left(context: Context, parent: Job, *, as_json: bool) -> int:
+    """Print that no row of the job is left to run. Raises Conflict if its roster wasn't read to the end."""
+    if not parent.rows and parent.started is None:
+        raise Conflict(
+            f"the roster of job {parent.id} was never read to the end; nothing was sent",
+            "import the roster as a new job",
+        )
+    skipped = context.ledger.rows.counts(parent.id, parent.rows).get(Status.SKIPPED, 0)
+    rows = plural(parent.rows - skipped, "row is", "rows are")
+    others = f", {skipped:,} skipped" if skipped else ""
+    echo(f"nothing to run again: {rows} in place{others}; no job was made")
+    if as_json:
+        print_json(report.summary(context.ledger, parent, report.folder_of(parent)))
+    return 0
 
 
 def _again(ctx: click.Context, options: Options, given: dict[str, Any]) -> Options:

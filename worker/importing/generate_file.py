@@ -26,6 +26,8 @@ from typing import BinaryIO, Final, Self
 from worker.errors import UsageError
 from worker.failpoints import hit
 from worker.reasons import reason_of
+from worker.roster.damage import damaged
+from worker.roster.passwords import is_masked, is_placeholder
 from worker.temp_db import temp_db, text_key
 
 HEADER: Final = ("username", "domain", "realm", "password", "roster", "line")
@@ -206,7 +208,14 @@ class PasswordFile:
                 f"{self.path}, line {line} is not a whole record: it was cut off or changed",
                 f"restore the file, or delete that line if its user has no password yet; {_FIELDS}",
             )
-        return Entry(*cells)
+        entry = Entry(*cells)
+        if damaged(entry.password) or is_masked(entry.password) or is_placeholder(entry.password):
+            raise UsageError(
+                f"{self.path}, line {line}: the password is no longer as it was generated: a spreadsheet or "
+                "somebody else rewrote it",
+                "restore the file, or delete that line if its user has no password yet",
+            )
+        return entry
 
     def _at(self, names: Sequence[str]) -> list[Entry | None]:
         """Return the entry of each name, read where it is; None where there is none."""
@@ -256,7 +265,7 @@ def _locked_part(path: Path) -> BinaryIO:
         try:
             os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have given it the file's own name, or deleted it, before it was locked.
+            # Its last owner may have given it the file's own name, or deleted it, before it was locked.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), part.stat()):
                     file.truncate()

@@ -173,8 +173,10 @@ class EarlierRows:
         if row.corrected or (other and (former is None or other != former.password)):
             self._other_passwords.add(row.line)
         cells = dict(zip(self.columns, row.cells, strict=True))
-        for column, cell in cells.items():
-            if not self.zeros_may_go and lost_zeros(cell, corrected.get(column, cell)):
+        before = {**cells, "the password": former.password} if former else cells
+        after = {**corrected, "the password": other or ""}
+        for column, cell in before.items():
+            if not self.zeros_may_go and lost_zeros(cell, after.get(column, cell)):
                 text = f"{column} lost its leading zeros; format the column as text"
                 self._damaged[row.line] = Problem(_DAMAGE, text)
         if former is None or corrected.get(PASSWORD):  # an added password takes precedence over digests

@@ -306,13 +306,13 @@ _UPLOADS = (
         person TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, PRIMARY KEY (subject, line, name)
     )""",
     # The last step of each upload, job or schedule that the page was asked for: one at a time. child: the
-    # process at work on it. result: sealed, the JSON of each kind of step.
+    # process at work on it; server: the one that records its end. result: sealed, the JSON of each kind.
     """
     CREATE TABLE steps (
         subject TEXT PRIMARY KEY, step TEXT NOT NULL, state TEXT NOT NULL, person TEXT NOT NULL,
-        origin TEXT NOT NULL, authors TEXT NOT NULL, arguments TEXT NOT NULL, child TEXT NOT NULL,
-        seen DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION,
-        error TEXT NOT NULL, result {blob}
+        origin TEXT NOT NULL, authors TEXT NOT NULL, arguments TEXT NOT NULL, server TEXT NOT NULL,
+        child TEXT NOT NULL, seen DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION NOT NULL,
+        ended DOUBLE PRECISION, error TEXT NOT NULL, result {blob}
     )""",
     "CREATE INDEX steps_by_state ON steps (state)",
     "CREATE INDEX jobs_by_source ON jobs (source)",

@@ -29,25 +29,26 @@ class StepState(StrEnum):
 
 # A step at work is never replaced: it has to be ended first, by its process's id.
 _CLAIM = text("""
-    INSERT INTO steps (subject, step, state, person, origin, authors, arguments, child, seen, started, error)
-    VALUES (:subject, :step, :state, :person, :origin, :authors, :arguments, :child, :now, :now, '')
+    INSERT INTO steps
+        (subject, step, state, person, origin, authors, arguments, child, server, seen, started, error)
+    VALUES (:subject, :step, :state, :person, :origin, :authors, :arguments, :server, :server, :now, :now, '')
     ON CONFLICT (subject) DO UPDATE SET step = excluded.step, state = excluded.state,
         person = excluded.person, origin = excluded.origin, authors = excluded.authors,
-        arguments = excluded.arguments, child = excluded.child, seen = excluded.seen,
-        started = excluded.started, ended = NULL, error = ''
+        arguments = excluded.arguments, child = excluded.child, server = excluded.server,
+        seen = excluded.seen, started = excluded.started, ended = NULL, error = ''
     WHERE steps.state <> 'running'""")
 _HAND_OVER = text("""
     UPDATE steps SET child = :child, seen = :now
-    WHERE subject = :subject AND state = 'running' AND child = :before""")
+    WHERE subject = :subject AND state = 'running' AND child = :server""")
 _START = text("""
-    UPDATE steps SET state = 'running', child = :child, seen = :now, started = :now
+    UPDATE steps SET state = 'running', child = :server, server = :server, seen = :now, started = :now
     WHERE subject = :subject AND state = 'pending'
         AND step = :step AND authors = :authors AND arguments = :arguments""")
 _WITHDRAW = text("DELETE FROM steps WHERE subject = :subject AND state = 'pending'")
 _SEEN = text("UPDATE steps SET seen = :now WHERE subject = :subject AND state = 'running' AND child = :child")
 _RESULT = text("SELECT result FROM steps WHERE subject = :subject")
 _END = text("""
-    UPDATE steps SET state = 'ended', child = '', ended = :now, error = :error,
+    UPDATE steps SET state = 'ended', child = '', server = '', ended = :now, error = :error,
         result = coalesce(:result, result)
     WHERE subject = :subject AND state = 'running' AND child = :child""")
 _GET = text("SELECT * FROM steps WHERE subject = :subject")
@@ -71,14 +72,21 @@ class Step:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Facts that it is carried out by, such as the upload of its corrections."""
     state: StepState = StepState.RUNNING
+    server: str = ""
+    """The page's process (``process_id``) that records its end, perhaps a moment after ``child`` is gone."""
     child: str = ""
-    """The process at work on it (``process_id``)."""
+    """The process at work on it; until that has begun, the server's."""
     seen: float = 0.0
     """When its process was last seen alive, in epoch seconds."""
     started: dt.datetime | None = None
     ended: dt.datetime | None = None
     error: Mapping[str, Any] | None = None
     """Why it failed: ``code``, ``message``, ``hint``, ``exit``."""
+
+    @property
+    def begun(self) -> bool:
+        """Return whether its process has begun: if not, it waits for its turn."""
+        return self.child != self.server
 
     @property
     def mark(self) -> str:
@@ -96,22 +104,22 @@ class Steps:
         """Enter a step for its subject; return whether nothing else was at work on that."""
         values = {
             **_asked(step), "state": step.state, "person": step.person, "origin": step.origin,
-            "child": step.child,
+            "server": step.server,
         }  # fmt: skip
         with self._store.begin() as connection:
             return connection.execute(_CLAIM, {**values, "now": self._store.now(connection)}).rowcount == 1
 
-    def hand_over(self, subject: str, before: str, child: str) -> bool:
-        """Record another process for a step at work; return whether it was still ``before``'s."""
+    def hand_over(self, subject: str, server: str, child: str) -> bool:
+        """Record the process of a step at work; return whether it was still the server's own."""
         with self._store.begin() as connection:
-            values = {"subject": subject, "before": before, "child": child}
+            values = {"subject": subject, "server": server, "child": child}
             now = self._store.now(connection)
             return connection.execute(_HAND_OVER, {**values, "now": now}).rowcount == 1
 
-    def start(self, step: Step, child: str) -> bool:
+    def start(self, step: Step, server: str) -> bool:
         """Begin a pending step, which was approved; return whether it was pending, and the same."""
         with self._store.begin() as connection:
-            values = {**_asked(step), "child": child, "now": self._store.now(connection)}
+            values = {**_asked(step), "server": server, "now": self._store.now(connection)}
             return connection.execute(_START, values).rowcount == 1
 
     def withdraw(self, subject: str) -> bool:
@@ -119,7 +127,7 @@ class Steps:
         with self._store.begin() as connection:
             return connection.execute(_WITHDRAW, {"subject": subject}).rowcount == 1
 
-    def saw(self, subject: str, child: str) -> None:
+    def heartbeat(self, subject: str, child: str) -> None:
         """Record that the step's process is alive."""
         with self._store.begin() as connection:
             values = {"subject": subject, "child": child, "now": self._store.now(connection)}
@@ -180,7 +188,8 @@ def _asked(step: Step) -> dict[str, str]:
 def _step(row: RowMapping) -> Step:
     return Step(
         row["subject"], row["step"], row["person"], row["origin"], tuple(json.loads(row["authors"])),
-        json.loads(row["arguments"]), StepState(row["state"]), row["child"], row["seen"],
+        json.loads(row["arguments"]), StepState(row["state"]), row["server"], row["child"],
+        row["seen"],
         dt.datetime.fromtimestamp(row["started"], dt.UTC),
         None if row["ended"] is None else dt.datetime.fromtimestamp(row["ended"], dt.UTC),
         json.loads(row["error"]) if row["error"] else None,

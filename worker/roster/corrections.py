@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Row
+from worker.model import Blanks, Options, Row
 from worker.reasons import plural
 from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
@@ -21,7 +21,7 @@ from worker.roster.layout import Layout, lay_out
 from worker.roster.rows import fits, pages_of, rules_for
 from worker.roster.source import Source
 from worker.roster.table import open_table
-from worker.roster.text import Fields, Malformed
+from worker.roster.text import Fields, Malformed, Text
 from worker.text_workbook import CUT
 
 PASSWORD: Final = "bw__password"  # noqa: S105 (the name of a key)
@@ -130,10 +130,14 @@ class _Corrections:
         self._job = names.index("bw__job")
         self._row = names.index("bw__row")
         self._password = _password_column(header, options, carried)
+        self._guessed = (
+            isinstance(table, Text) and not options.encoding and not table.encoding.startswith("utf-")
+        )
         users: Sequence[str] = ()
         if carried:
             with suppress(UsageError):  # the caller says so, with the job's own columns
                 users = fields_of(carried, options)["username"]
+        self._strip = options.blanks is Blanks.STRIP
         self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)
@@ -180,9 +184,18 @@ class _Corrections:
             )
         if not _number(fields[self._row]):
             raise self._wrong(line, "bw__row is not a line number")
+        if self._guessed and self._password is not None and not fields[self._password].isascii():
+            # Decoded wrongly, it would be another password.
+            raise UsageError(
+                f"{self._header.place}, line {line}: the file is not UTF-8, and the password has characters "
+                "that depend on its encoding",
+                "save it as CSV UTF-8, or as a workbook, and try again; nothing was sent",
+            )
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
+        if self._strip:
+            fields = [cell.strip() for cell in fields]
         cells = {name: restored(fields[at]) for at, name in self._kept if fields[at] != CUT}
         if self._password is not None and fields[self._password]:
             cells[PASSWORD] = fields[self._password]
@@ -198,7 +211,7 @@ class _Corrections:
 def _password_column(header: Header, options: Options, carried: Sequence[str]) -> int | None:
     """Return the job's own password column, else one with a usual name that is not a carried column."""
     mapped = options.map.get("password")
-    if mapped is not None:
+    if mapped:
         named = [at for at, name in enumerate(header.names) if plain(name) == plain(mapped)]
         if named:
             return named[0]

@@ -68,7 +68,7 @@ def _beginning(source: Source, encoding: str) -> tuple[str, bool]:
 
 
 def _known(options: Options) -> Callable[[str], bool]:
-    mapped = {plain(column) for column in options.map.values()}
+    mapped = {plain(column) for column in options.map.values() if column}
     return lambda name: known(name) or plain(name) in mapped
 
 

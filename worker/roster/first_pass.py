@@ -31,7 +31,7 @@ _LISTED: Final = 5
 _BLANKS: Final = frozenset(" \xa0\u2007\u202f\u3000")
 """Also those of web pages and spreadsheets, which look the same."""
 _SHIFTED: Final = 10
-"""Of a file without quotes, this many hundredths of records with too many fields are no single slip."""
+"""Percent of records with too many fields from which on a file without quotes is refused: no single slip."""
 
 
 def filled_columns(table: Table, columns: Collection[int]) -> set[int]:

@@ -107,6 +107,14 @@ def lay_out(
     return _Deciding(header, options, assignment, filled).layout()
 
 
+def overlooked(lack: str, name: str) -> UsageError:
+    """Return the error for passwords that are to be generated although a column may have them."""
+    return UsageError(
+        f"{lack}, but {name!r} may have the passwords",
+        f"--map password={name!r} takes it; --map password= generates a password for every row",
+    )
+
+
 class _Deciding:
     """The decisions, in order: the fields first, then the carried columns."""
 
@@ -276,6 +284,11 @@ class _Deciding:
             if self.options.generate_passwords:
                 self._refuse_overlooked(f"{self.header.place} has no password column", self._named_alike())
                 return
+            if self.options.map.get("password") == "":
+                raise UsageError(
+                    f"--map password= leaves no passwords: {self.header.place} also has no hash1 and hash1b",
+                    "leave it out, or add --generate-passwords FILE",
+                )
             raise self._missing("password")
         other = "hash1b" if given == ["hash1"] else "hash1"
         if "password" not in self.chosen:
@@ -308,11 +321,7 @@ class _Deciding:
     def _refuse_overlooked(self, lack: str, alike: list[int]) -> None:
         """Refuse to generate passwords for all rows where an unknown column may have them."""
         if alike and "password" not in self.options.map:
-            name = self.header.names[alike[0]]
-            raise UsageError(
-                f"{lack}, but {name!r} may have the passwords",
-                f"--map password={name!r} takes it; --map password= generates a password for every row",
-            )
+            raise overlooked(lack, self.header.names[alike[0]])
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]

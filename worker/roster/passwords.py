@@ -181,7 +181,7 @@ def is_masked(password: str) -> bool:
 
 
 def is_placeholder(password: str) -> bool:
-    """Return whether it is a word that stands for no password: ``NULL``, ``#N/A``, ``changeme``."""
+    """Return whether it is a placeholder for an empty value: ``NULL``, ``#N/A``, ``changeme``."""
     text = _bare(password)
     return bool(_nothing(text) or _error(text) or is_boolean(text) or _variable(password.strip()))
 

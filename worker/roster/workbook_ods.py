@@ -96,6 +96,8 @@ class OdsBook:
                 _add_column(element, styles, notes)
             elif event == "end" and element.tag == tags[1]:
                 run = plain.taken(element)
+                if at == sheet.key and run is None:
+                    _note_covered(element, number + 1, notes)
                 for repeated, cells in self._rows(element, run, styles, notes) if at == sheet.key else ():
                     if cells:
                         for line in range(number + 1, number + repeated + 1):
@@ -255,6 +257,16 @@ def _zeros(style: Any) -> int:
     return int(least) if plain and least.isdecimal() and 2 <= int(least) <= 15 else 0
 
 
+def _note_covered(row: Any, number: int, notes: Notes) -> None:
+    """Note the cells with a value that a merged cell hides."""
+    column = 0
+    for cell in row:
+        if cell.tag in _CELLS:
+            if cell.tag == _CELLS[1] and len(cell):
+                notes.cover(column, number)
+            column += _repeats(cell.get(_REPEATED["columns"]), MOST_CELLS)
+
+
 def _add_column(element: Any, styles: list[str], notes: Notes) -> None:
     repeated = _repeats(element.get(_REPEATED["columns"]), MOST_CELLS)
     repeated = min(repeated, MOST_CELLS - len(styles))
@@ -267,7 +279,7 @@ def _repeats(text: str | None, most: int) -> int:
     if text is None:
         return 1
     if not (text.isdecimal() and len(text) < 10):
-        raise Damaged("a number of repetitions is no number")
+        raise Damaged("a number of repetitions is not a number")
     return max(1, min(int(text), most + 1))
 
 

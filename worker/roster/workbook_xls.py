@@ -63,6 +63,12 @@ class XlsBook:
                 info = found.rowinfo_map.get(at)
                 notes.hidden_rows += bool(info and info.hidden)
                 yield at + 1, cells
+        for top, bottom, left, right in found.merged_cells:  # the ends are the next ones
+            for at in range(top, min(bottom, found.nrows)):
+                values = found.row_values(at)[:right]
+                for column in range(left, len(values)):
+                    if values[column] != "" and (at, column) != (top, left):
+                        notes.cover(column, at + 1)
 
     def _cells(self, sheet: Any, row: int) -> Fields:
         cells: Fields = []
@@ -95,7 +101,7 @@ def _guarded(read: Any) -> Any:
     except xlrd.XLRDError as error:
         if "encrypted" in str(error):
             raise Protected from None
-        raise Damaged("it is no Excel workbook, or is incomplete") from None
+        raise Damaged("it is not an Excel workbook, or is incomplete") from None
     except (Damaged, KeyboardInterrupt):
         raise
     except Exception:

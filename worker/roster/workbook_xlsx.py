@@ -62,6 +62,11 @@ _cells_of_indices = re.compile(r'<c r="([A-Z]{1,3})\d+"(?: s="\d+")? t="s"><v>(\
 """For rows of one kind of cell, in a third of the time: column, inline text or index, and what follows."""
 _plain_strings = re.compile(f"<si>{_RUN}</si>").split
 _LETTERS: Final = list(string.ascii_uppercase)
+_BEHIND_MERGED: Final = ("conditionalFormatting", "dataValidations", "hyperlinks", "pageMargins", "extLst")
+_TAGS: Final = ("row", "col", "sheetData", "mergeCell", *_BEHIND_MERGED)
+_MOST_MERGED: Final = 200_000
+"""Cells under merged ones that are looked at."""
+_area = re.compile("([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})").fullmatch
 
 
 class XlsxBook:
@@ -93,15 +98,31 @@ class XlsxBook:
 
     def rows(self, sheet: Sheet, notes: Notes) -> Iterator[Record]:
         """Yield the sheet's rows that have a cell, by their numbers. Raises Damaged."""
-        tags = tuple(f"{{{space}}}{name}" for space in _NAMESPACES for name in ("row", "col", "sheetData"))
+        merged: list[str] = []
+        yield from self._rows(sheet, notes, merged)
+        if hidden := _under(merged):  # the sheet names its merged cells behind its rows
+            for row, cells in self._rows(sheet, Notes(), []):
+                for column in hidden.get(row, ()):
+                    if column < len(cells) and cells[column]:
+                        notes.cover(column, row)
+
+    def _rows(self, sheet: Sheet, notes: Notes, merged: list[str]) -> Iterator[Record]:
+        """Yield the rows; then ``merged`` has the areas of merged cells, such as ``B2:B3``."""
+        tags = tuple(f"{{{space}}}{name}" for space in _NAMESPACES for name in _TAGS)
         plain = Plain("row", self._plain_row)
-        last = 0
+        last, over = 0, False
         for event, element in self._parts.elements(sheet.key, tags, plain=plain):
             name = local(element)
+            if over and name in _BEHIND_MERGED:
+                return
             if event == "start":
                 continue
-            if name == "sheetData":
-                return
+            if over or name == "sheetData":
+                over = True
+                merged += [element.get("ref", "")] * (name == "mergeCell")
+                continue
+            if name in ("mergeCell", *_BEHIND_MERGED):
+                continue
             if name == "col":
                 if element.get("hidden") in ("1", "true"):
                     notes.hide_columns(element.get("min"), element.get("max"))
@@ -346,6 +367,22 @@ def _of_sheet(found: Any, paths: Mapping[str, str]) -> str:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else 0
+
+
+def _under(merged: Iterable[str]) -> dict[int, list[int]]:
+    """Return the cells that merged ones hide, all but the first of each area: row → columns."""
+    hidden: dict[int, list[int]] = {}
+    areas = [found for found in map(_area, merged) if found]
+    cells = (
+        (row, column)
+        for area in areas
+        for row in range(int(area[2]), int(area[4]) + 1)
+        for column in range(_column(area[1]), min(_column(area[3]) + 1, MOST_CELLS))
+        if (row, column) != (int(area[2]), _column(area[1]))
+    )
+    for row, column in islice(cells, _MOST_MERGED):
+        hidden.setdefault(row, []).append(column)
+    return hidden
 
 
 _columns: dict[str, int] = {}

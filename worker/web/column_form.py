@@ -23,6 +23,9 @@ _FIELDS = {
 }
 """Our fields, as people call them, and whether each row needs one."""
 
+NO_COLUMN = " "
+"""The choice that a field has no column; the name of a column has no blanks around it."""
+
 _TEXTS = ("realm", "domain", "application", "username", "max-failed", "header-line", "encoding")
 _CHOICES = {
     "on-existing": ("skip", "update", "fail"),
@@ -33,6 +36,8 @@ _CHOICES = {
     "from": (GENERIC, *FORMATS),
 }
 _FLAGS = ("create-realm",)
+_ENCODINGS = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
+"""Encodings by the names that editors and spreadsheets show."""
 _LOOKED_AT = 20
 """Jobs whose realms are offered."""
 
@@ -45,11 +50,13 @@ class FieldChoice:
     label: str
     required: bool
     chosen: str
-    """The column that the reader has chosen; empty: none."""
+    """The column that the reader has chosen; empty: they leave it to the program; NO_COLUMN: none at all."""
     found: str
     """The column that it is taken from now; empty: none."""
     why: str
     columns: Sequence[str]
+    none: str
+    """The value of the choice that it has no column; empty: there is no such choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,19 @@ class ColumnRow:
 
     name: str
     used: str
-    """What it is used for, in words; empty: nothing."""
+    """Its use, in words; empty: none."""
+    kept: str
+    """What becomes of a column that is not used."""
     why: str
     decoy: bool
     samples: Sequence[str]
     hidden: str
     """Why its cells are not shown; empty: they are."""
+
+    @property
+    def notable(self) -> bool:
+        """Return whether the reader should look at it."""
+        return bool(self.used or self.decoy or self.why or self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,10 @@ def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> Col
 
 
 def _short(why: str, title: str) -> str:
-    """Return a reason that names the format by its first words alone."""
+    """Return a reason that names the format by its first words alone, and our fields as people call them."""
+    for name, (label, _) in _FIELDS.items():
+        for article in ("the", "phone's"):
+            why = why.replace(f"{article} {name}", f"{article} {label.lower()}")
     return why.replace(title, title.partition(":")[0]) if title else why
 
 
@@ -114,15 +131,21 @@ def _understood(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts.get("encoding"):
         delimiter = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(facts["delimiter"], facts["delimiter"])
         between = f", with a {delimiter} between columns" if delimiter else ""
-        yield f"It is a text in {facts['encoding']}{between}."
+        yield f"It is text in {_ENCODINGS.get(facts['encoding'], facts['encoding'])}{between}."
 
 
 def _fields(columns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[FieldChoice]:
-    chosen = dict(one.split("=", 1) for one in settings.get("map", []))
+    chosen = {name: column or NO_COLUMN for name, _, column in map(_parts, settings.get("map", []))}
     names = [one["name"] for one in columns if one["name"]]
     for name, (label, required) in _FIELDS.items():
         found = next((one for one in columns if one["field"] == name), _suggested(columns, name))
-        yield FieldChoice(name, label, required, chosen.get(name, ""), found["name"], found["why"], names)
+        mine = chosen.get(name, "")
+        none = NO_COLUMN if mine == NO_COLUMN or (found["name"] and not required) else ""
+        yield FieldChoice(name, label, required, mine, found["name"], found["why"], names, none)
+
+
+def _parts(mapped: str) -> tuple[str, str, str]:
+    return mapped.partition("=")
 
 
 def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
@@ -136,16 +159,16 @@ def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, 
 
 def _column(one: Mapping[str, Any]) -> ColumnRow:
     used = _FIELDS.get(one["field"], (one["field"], False))[0]
-    return ColumnRow(one["name"] or f"Column {one['position']}", used, sentence(one["why"]), one["decoy"],
-                     one["samples"], sentence(one["hidden"]))  # fmt: skip
+    kept = "Not copied to the results" if one["secret"] else "Copied to the results"
+    return ColumnRow(one["name"] or f"Column {one['position']}", used, kept, sentence(one["why"]),
+                     one["decoy"], one["samples"], one["hidden"])  # fmt: skip
 
 
 def _realms(site: Site) -> list[str]:
     """Return the realms of the account's last jobs."""
     ledger = site.ledger
     jobs = islice(known_jobs(ledger, ledger.jobs.newest()), _LOOKED_AT)
-    ours = [job for job in jobs if (job.host, job.account) == (site.host, site.account)]
-    return sorted({host for job in ours for host in ledger.jobs.hosts(job.id).values()})
+    return sorted({host for job in filter(site.serves, jobs) for host in ledger.jobs.hosts(job.id).values()})
 
 
 def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
@@ -155,6 +178,7 @@ def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
     settings |= {name: True for name in _FLAGS if form.get(name)}
     if sheet := form.get("sheet", ""):
         settings["sheet"] = sheet
-    if mapped := [f"{name}={column}" for name in _FIELDS if (column := form.get(f"map.{name}", ""))]:
+    chosen = {name: column for name in _FIELDS if (column := form.get(f"map.{name}", ""))}
+    if mapped := [f"{name}={column.removeprefix(NO_COLUMN)}" for name, column in chosen.items()]:
         settings["map"] = mapped
     return settings
