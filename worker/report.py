@@ -77,8 +77,14 @@ def neutral(cell: str) -> str:
 
 
 def folder_of(job: Job, results: str = "") -> Path:
-    """Return the folder of the job's result files: ``results`` if given, else the job's own."""
-    return Path(results or job.options.results or f"siproster-{job.id}").absolute()
+    """Return the folder of the job's result files: ``results`` if given, else the job's own.
+
+    Raises SiprosterError if that is in the working folder, which was removed.
+    """
+    try:
+        return Path(results or job.options.results or f"siproster-{job.id}").absolute()
+    except FileNotFoundError:
+        raise SiprosterError("the working folder was removed, so it has no result files", _REPORT) from None
 
 
 def make_folder(folder: Path) -> None:
@@ -98,7 +104,7 @@ def make_folder(folder: Path) -> None:
 def forget_folder(job: Job) -> None:
     """Remove the folder of a discarded job's result files if it is named after the job, and is empty."""
     if not job.options.results:
-        with suppress(OSError):
+        with suppress(OSError, SiprosterError):
             folder_of(job).rmdir()
 
 
