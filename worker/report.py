@@ -58,7 +58,12 @@ LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error
 """Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
-_REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
+_AGAIN = "name another folder with --results, or mend this one, and run the command again"
+
+
+class NotWritten(SiprosterError):
+    """Raised for result files that can't be written, as on a full disk."""
+
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """A cell that a spreadsheet would run; behind quotes, too, so that reading back takes off exactly one."""
@@ -171,7 +176,7 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 
 @contextmanager
 def new_table(
-    path: Path, header: Sequence[str], form: TableForm, hint: str = _REPORT
+    path: Path, header: Sequence[str], form: TableForm, hint: str = _AGAIN
 ) -> Iterator[Callable[[Sequence[str]], None]]:
     """Open a new CSV file and yield a function that writes one line, with its cells neutralised.
 
@@ -433,12 +438,12 @@ def _encode_again(part: Path, codec: str) -> None:
 
 
 @contextmanager
-def explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
+def explained(folder: Path, hint: str = _AGAIN) -> Iterator[None]:
     """Raise SiprosterError, with the hint, for an OSError about a file in the folder."""
     try:
         yield
     except OSError as error:
-        raise SiprosterError(
+        raise NotWritten(
             f"the result files can't be written to {folder}: {_reason(folder, error)}", hint
         ) from None
 

@@ -303,7 +303,7 @@ def test_shell_and_page_share_their_jobs(visitor: Visitor, sandbox: Sandbox, tmp
     visitor.open("/jobs")
     page.get_by_role("link", name="shell.csv").first.click()
     visitor.confirm("Cancel the rest")
-    process.wait(30)
+    process.wait(120)
     visitor.result()  # the page goes over to it by itself, which a reload at that moment would break off
     visitor.sees("15 of 30 rows were done")
     sandbox.knobs(unavailable=None)
