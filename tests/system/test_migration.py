@@ -120,6 +120,7 @@ def expected(command: str) -> int:
     return next((code for begin, code in CODES.items() if command.startswith(f"siproster {begin}")), 0)
 
 
+@pytest.mark.timeout(600)
 def test_the_runbook_runs_as_printed(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
     """From the export to the leavers: each command ends as it should, and the right users are left."""
     write(office.work / "staff.csv", staff())
