@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.kamailio import Kamailio
 from tests.program import CLI, Program
 from tests.sandbox import Sandbox
