@@ -33,7 +33,7 @@ def test_a_clean_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     expect(page.get_by_label("User name", exact=True).locator("option:checked")).to_have_text(
         "As suggested: extension"
     )
-    expect(page.get_by_role("row", name="voicemail pin")).to_contain_text("Decoy")
+    expect(page.get_by_role("row", name="voicemail pin")).to_contain_text("Not the phone's")
     assert "Pw-" not in page.content()
     tab.check_accessible()
     visitor.plan()

@@ -50,11 +50,18 @@ def planned(page: PageServer, visitor: Visitor, roster: str = ROSTER, **settings
 
 
 def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer) -> None:
-    """The columns were chosen after the file was looked at: the plan's own column has the input."""
+    """The columns were chosen after the file was looked at: the plan's own column has the input.
+
+    Once it is discarded, its address says that.
+    """
     uma = page.visitor(Role.UPLOAD)
     address = planned(page, uma, **{"map.password": "Kode"})
     shown = uma.get(f"{address}/plan").text
     assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+    # A second click on Discard, and the address of what was discarded, say so: its plan is gone, too.
+    assert [uma.submit(f"{address}/discard").status_code for _ in range(2)] == [303, 303]
+    gone = uma.get(f"{address}/plan")
+    assert (gone.status_code, "was discarded" in gone.text) == (410, True)
 
 
 def test_a_field_is_left_without_a_column(page: PageServer) -> None:

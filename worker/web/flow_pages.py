@@ -40,8 +40,9 @@ def job_of_upload(ledger: Ledger, upload: Upload) -> str:
     """
     if upload.job or not upload.plan:
         return upload.job
-    if job := ledger.jobs.get(upload.plan).carried_out_by:
-        return job
+    for plan in known_jobs(ledger, [upload.plan]):  # it is removed with a discarded upload
+        if plan.carried_out_by:
+            return plan.carried_out_by
     made = [id_ for id_ in ledger.jobs.children(upload.plan) if ledger.jobs.state(id_) is JobState.STOPPED]
     return max(made, default="")
 
