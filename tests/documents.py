@@ -96,7 +96,8 @@ def normalized(output: str) -> str:
 
     output = re.sub(WAITING, "", output, flags=re.MULTILINE)
     output = re.sub(r"\b\d{8}-\d{6}-[a-z]+-[0-9a-f]{4}\b", known, output)
-    output = re.sub(r"\b\d\d-\d\d \d\d:\d\dZ {2}\w+@[\w.-]+", "11-29 09:33Z  dana@pbx1", output)
+    began = re.compile(r"^(\d{8}-(\d\d)(\d\d)\d\d-.*) \d\d-\d\d \d\d:\d\dZ {2}\w+@[\w.-]+", re.MULTILINE)
+    output = began.sub(r"\1 11-29 \2:\3Z  dana@pbx1", output)
     output = re.sub(r"\bin \d+\.\d s\b", "in 0.1 s", output)
     output = re.sub(r"\bidentity [0-9a-f]{8}", "identity 7ea67325", output)
     return re.sub(r"\bseals as [0-9a-f]{16}", "seals as 5dbcf9f1553363f7", output)

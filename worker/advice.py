@@ -16,10 +16,6 @@ from worker.model import JobState, OnExisting, Status, utc_now
 from worker.reasons import plural
 from worker.states import Reason
 
-_OVER = (JobState.DONE, JobState.CANCELLED, JobState.STOPPED)
-"""States in which a retry can run the rows that are not in place."""
-
-
 _GUARDS = (Reason.MAX_CHANGES, Reason.REQUIRE_ROWS)
 """Reasons why a job was held back as a plan."""
 _WITHOUT_THEM = "after that `retry` needs the roster again (--roster FILE)"
@@ -44,7 +40,7 @@ def of_status(summary: Mapping[str, Any], status: Status) -> tuple[list[Advice],
         Advice(name, rows, sentence(codes.of_row(name), retried=retried))
         for name, rows in counted(joined).items()
     ]
-    if summary["state"] not in _OVER or summary["saved"]:
+    if JobState(summary["state"]).active or summary["saved"]:
         return found, []
     stopped = summary["state"] == JobState.STOPPED
     cures = {
@@ -98,7 +94,7 @@ def password_retention(summary: Mapping[str, Any]) -> str:
         return f"the plan is kept until {until:%Y-%m-%d %H:%M}Z"
     if until and summary["state"] in (JobState.PAUSED, JobState.STOPPED):
         return f"its passwords are kept until {until:%Y-%m-%d %H:%M}Z; after that it can't be resumed"
-    if summary["saved"] or summary["state"] not in _OVER or not _unsent_or_failed(summary):
+    if summary["saved"] or JobState(summary["state"]).active or not _unsent_or_failed(summary):
         return ""
     kept = _moment(summary["kept_until"])
     if kept and summary["reason"] != Reason.EXPIRED:

@@ -14,7 +14,8 @@ from worker.seal import Seal
 
 UNDO = "bw__undo"
 _JOB, _ROW, _STATUS = map(OWN_COLUMNS.index, ("bw__job", "bw__row", "bw__status"))
-_REVERSED = ("removed", "restored")
+REVERSED = ("removed", "restored")
+"""Results of an undo after which a row is not in place any more."""
 
 
 def folder_of(lineage: Lineage, results: str = "") -> Path:
@@ -113,6 +114,6 @@ def _marked(ledger: Ledger, members: Sequence[Member], lines: Lines) -> Lines:
             for member, results in undone
             if line in results and member.is_undone_for(owner)
         }
-        reversed_ = next((one for one in results.values() if one in _REVERSED), "")
+        reversed_ = next((one for one in results.values() if one in REVERSED), "")
         marked.append([*cells[:at], reversed_ or results.get(owner.id, ""), *cells[at:]])
     return marked

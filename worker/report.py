@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -58,7 +58,12 @@ LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error
 """Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
-_REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
+_AGAIN = "name another folder with --results, or mend this one, and run the command again"
+
+
+class NotWritten(SiprosterError):
+    """Raised for result files that can't be written, as on a full disk."""
+
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """A cell that a spreadsheet would run; behind quotes, too, so that reading back takes off exactly one."""
@@ -97,10 +102,16 @@ def forget_folder(job: Job) -> None:
             folder_of(job).rmdir()
 
 
+Lines = list[list[str]]
+Beside = Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Lines], None]]]
+"""Open another file of the results, given the job's summary; what it yields is given the lines."""
+
+
 def write(
-    ledger: Ledger, seal: Seal, job: Job, folder: Path, also: Callable[[Lines], None] = lambda _: None
-) -> dict[str, Any]:
-    """Write the tables and the summary of a job, and return the latter; ``also`` is given the same lines.
+    ledger: Ledger, seal: Seal, job: Job, folder: Path,
+    beside: Beside = lambda _summary: nullcontext(lambda _lines: None),
+) -> dict[str, Any]:  # fmt: skip
+    """Write the tables and the summary of a job, and return the latter; ``beside`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
     new one is complete.
@@ -108,16 +119,21 @@ def write(
     header = [*OWN_COLUMNS, *map(neutral, job.columns)]
     form = job.options.tables
     with explained(folder):
-        with new_results(folder, header, form) as add, _new_table(folder / FAILED, form) as troubled:
+        files.make_folder(folder)
+        if job.options.absent is Absent.DELETE:
+            _write_leavers(ledger, seal, job, folder)
+        found = summary(ledger, job, folder)
+        with (
+            beside(found) as also,
+            new_results(folder, header, form) as add,
+            _new_table(folder / FAILED, form) as troubled,
+        ):
             troubled.writerow(header)
             for lines_as_they_are in lines_of_pages(ledger, seal, job):
                 also(lines_as_they_are)
                 lines = neutral_lines(lines_as_they_are)
                 add(lines)
                 troubled.writerows(not_in_place_of(lines))
-        if job.options.absent is Absent.DELETE:
-            _write_leavers(ledger, seal, job, folder)
-        found = summary(ledger, job, folder)
         with new_file(folder / SUMMARY) as file:
             json.dump(found, file, indent=2)
             file.write("\n")
@@ -160,7 +176,7 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 
 @contextmanager
 def new_table(
-    path: Path, header: Sequence[str], form: TableForm, hint: str = _REPORT
+    path: Path, header: Sequence[str], form: TableForm, hint: str = _AGAIN
 ) -> Iterator[Callable[[Sequence[str]], None]]:
     """Open a new CSV file and yield a function that writes one line, with its cells neutralised.
 
@@ -298,17 +314,13 @@ def _undo(ledger: Ledger, job: Job) -> dict[str, Any]:
     }
 
 
-Lines = list[list[str]]
-
-
 def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:
     """Yield the lines of each page of the roster, their cells as they are."""
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines = []
-        for line, user, domain, key, realm, _application, cells in page_values(
-            seal, job.id, page.seq, page.sealed
-        ):
+        rows = page_values(seal, job.id, page.seq, page.sealed)
+        for line, user, domain, key, realm, _application, cells in rows:
             status, id_, code, error, attempts = page.recorded.get(line) or _unrecorded(page, line)
             host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
             lines.append(
@@ -426,14 +438,13 @@ def _encode_again(part: Path, codec: str) -> None:
 
 
 @contextmanager
-def explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
+def explained(folder: Path, hint: str = _AGAIN) -> Iterator[None]:
     """Raise SiprosterError, with the hint, for an OSError about a file in the folder."""
     try:
         yield
     except OSError as error:
-        raise SiprosterError(
-            f"the result files can't be written to {folder}: {_reason(folder, error)}",
-            hint,
+        raise NotWritten(
+            f"the result files can't be written to {folder}: {_reason(folder, error)}", hint
         ) from None
 
 

@@ -42,7 +42,7 @@ def _explained() -> Iterator[None]:
         if error.sqlite_errorcode & 0xFF not in _NO_ROOM:  # the lowest byte is the kind of error
             raise
         raise UsageError(
-            f"the temporary folder takes nothing more: {error}",
+            f"the temporary folder can't be written to: {error}",
             "make room there, or name another folder in TMPDIR",
         ) from None
 

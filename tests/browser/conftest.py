@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.office import Office, Visitor
 from tests.browser.tab import Tab, launch
@@ -16,7 +16,6 @@ from tests.sandbox import Sandbox
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for the whole run; tabs have sessions of their own."""
-    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         chromium = launch(playwright)
         yield chromium

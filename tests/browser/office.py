@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import urllib.request
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,22 @@ class Visitor:
         self.click("Sign in")
 
     def click(self, button: str) -> None:
-        """Click a button, or a link that looks like one."""
+        """Click a button, or a link that looks like one, and wait for the page that it leads to."""
         main = self.page.get_by_role("main")
-        main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
+        with self._another_page():
+            main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
+
+    def confirm(self, button: str) -> None:
+        """Open the question in front of a button, and click that as ``click`` does."""
+        main = self.page.get_by_role("main")
+        question = main.locator("details", has=self.page.get_by_text(button, exact=True))
+        question.locator("summary").click()
+        with self._another_page():
+            question.get_by_role("button", name=button, exact=True).click()
+
+    def _another_page(self) -> AbstractContextManager[object]:
+        """Wait for the next page at the end of the block, or the test would look at the old one."""
+        return self.page.expect_navigation(wait_until="domcontentloaded")
 
     def upload(self, roster: Path) -> None:
         """Upload a roster and wait until the page says how it was understood."""
@@ -132,8 +145,9 @@ class Visitor:
 
     def approve(self) -> None:
         """Approve the plan that is shown, and wait for the job's page."""
+        plan = self.page.url  # of a plan of the shell, it is a job's page, too
         self.click("Approve and import")
-        self.page.wait_for_url(re.compile("/jobs/"))
+        self.page.wait_for_url(lambda url: "/jobs/" in url and "/started" not in url and url != plan)
 
     def sees(self, heading: str) -> None:
         """Wait for a heading that begins with these words."""

@@ -75,6 +75,7 @@ class Tab:
         """Fail if axe-core finds a serious or critical fault in the page, in either colour scheme."""
         if not AXE.exists():
             missing("axe-core")
+        self.page.wait_for_load_state()  # with its style sheets
         self.page.evaluate(AXE.read_text("utf-8"))  # not subject to the page's policy
         for scheme in SCHEMES:
             self.page.emulate_media(color_scheme=scheme)

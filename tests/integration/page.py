@@ -6,7 +6,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from worker.ledger import Ledger, Person, Role
 from worker.seal import Seal
 from worker.web.app import ROUTES, make_app
 from worker.web.server import configured, listen
+from worker.web.sign_in_throttle import SignInThrottle
 from worker.web.site import Bounds, Page, Site
 from worker.web.tokens import hash_of, person_token
 from worker.web.work import Work
@@ -50,6 +52,7 @@ class PageServer:
         )  # fmt: skip
         self.site = replace(self.site, **site)
         app = make_app(self.site, pages)
+        app.state.sign_in_throttle = SignInThrottle(self.site.bounds.tries, self.clock)
         self._app = app
         self.work: Work = app.state.work
         self._server = uvicorn.Server(configured(app, self.site.bounds))
@@ -96,8 +99,17 @@ class PageServer:
     def send(self, text: str | bytes) -> bytes:
         """Send these bytes on a connection of their own, and return the answer up to its end."""
         with self.connect() as connection:
-            connection.sendall(text.encode("latin-1") if isinstance(text, str) else text)
+            with suppress(ConnectionError):  # it may be answered, or closed, before all is sent
+                connection.sendall(text.encode("latin-1") if isinstance(text, str) else text)
             return read_all(connection)
+
+
+def until(done: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is so."""
+    ends = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 class Visitor(httpx.Client):
@@ -149,6 +161,6 @@ def read_all(connection: socket.socket) -> bytes:
     try:
         while block := connection.recv(65536):
             found += block
-    except (TimeoutError, ConnectionResetError):
+    except (TimeoutError, ConnectionError):
         pass
     return found

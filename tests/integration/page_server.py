@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.unit.jobs import KEY
-from worker.ledger import Ledger
+from worker.ledger import Ledger, StepState
 from worker.seal import Seal
 from worker.web.children import UNBOUNDED, Child
 from worker.web.work import Asker, Work
@@ -30,6 +30,7 @@ class Office:
     seal: Seal
     results: Path
     arguments: tuple[str, ...] = ()
+    sign_in: bool = True
     four_eyes: bool = False
 
 
@@ -49,16 +50,16 @@ def main() -> None:
         work.approve(upload, upload.plan, ERIN)
     else:
         getattr(work, step)(upload, DANA)
-    while step != "prepare" and "." not in _child(site, upload.place):
+    while step != "prepare" and _waits(site, upload.place):
         time.sleep(0.02)
     print("begun", flush=True)
     time.sleep(600)
 
 
-def _child(site: Office, subject: str) -> str:
-    """The step's process, once it isn't this one."""
+def _waits(site: Office, subject: str) -> bool:
+    """Whether the step's process has yet to begin."""
     step = site.ledger.steps.get(subject)
-    return step.child if step and f":{os.getpid()}." not in step.child else ""
+    return step is not None and step.state is StepState.RUNNING and not step.begun
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from tests.integration.page import PageServer, Visitor
+from tests.integration.page import PageServer, Visitor, until
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
@@ -51,11 +50,18 @@ def planned(page: PageServer, visitor: Visitor, roster: str = ROSTER, **settings
 
 
 def test_a_password_is_typed_for_the_column_that_the_plan_takes(page: PageServer) -> None:
-    """The columns were chosen after the file was looked at: the plan's own column has the input."""
+    """The columns were chosen after the file was looked at: the plan's own column has the input.
+
+    Once it is discarded, its address says that.
+    """
     uma = page.visitor(Role.UPLOAD)
     address = planned(page, uma, **{"map.password": "Kode"})
     shown = uma.get(f"{address}/plan").text
     assert re.findall(r'type="password" name="([^"]+)"', shown) == ["c.3.Kode"]
+    # A second click on Discard, and the address of what was discarded, say so: its plan is gone, too.
+    assert [uma.submit(f"{address}/discard").status_code for _ in range(2)] == [303, 303]
+    gone = uma.get(f"{address}/plan")
+    assert (gone.status_code, "was discarded" in gone.text) == (410, True)
 
 
 def test_a_field_is_left_without_a_column(page: PageServer) -> None:
@@ -96,6 +102,9 @@ def test_a_limit_is_lifted_only_by_an_approver(page: PageServer) -> None:
     assert abel.get(address).headers["location"] == here
     assert f"{here}/resume" not in uma.get(here).text
     assert uma.submit(f"{here}/resume", None).status_code == 403
+    # Asked for in the moment before the limit stopped it, the limit holds as well.
+    page.work.resume(replace(job, state=JobState.RUNNING), Asker("uma"))
+    page.work.wait(f"job:{job.id}")
     assert page.ledger.jobs.state(job.id) is JobState.STOPPED
     assert f"{here}/resume" in abel.get(here).text
     assert abel.submit(f"{here}/resume", None).status_code == 303
@@ -114,9 +123,7 @@ def test_live_pages_are_bounded(page: PageServer) -> None:
             assert stack.enter_context(abel.stream("GET", address)).status_code == 200
         assert abel.get(address).status_code == 503
         assert uma.get("/").status_code == 200
-    ends = time.monotonic() + 30
-    while opened(abel, address) != 200:
-        assert time.monotonic() < ends
+    until(lambda: opened(abel, address) == 200)
 
 
 def opened(visitor: Visitor, address: str) -> int:
@@ -134,6 +141,7 @@ class Interrupted:
     results: Path
     between: Callable[[], None] = field(default=lambda: None)
     arguments: tuple[str, ...] = ()
+    sign_in: bool = True
 
     @property
     def four_eyes(self) -> bool:

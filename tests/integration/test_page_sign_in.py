@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.page import TOKENS, PageServer, Visitor
+from tests.unit.jobs import start_job
 from worker.ledger import Person, Role
 from worker.web.site import Bounds
 from worker.web.tokens import hash_of, person_token
@@ -126,6 +127,27 @@ def test_signing_out_ends_the_session(page: PageServer) -> None:
     assert httpx.get(page.url, headers=copy).status_code == 303
 
 
+def test_a_live_page_ends_with_the_session(page: PageServer, lee: str) -> None:
+    """Nobody goes on reading what they may not open any more: the page is loaded again, and says why."""
+    visitor, people = page.visitor(), page.ledger.people
+    job, renewed = start_job(page.ledger, host=page.site.host), person_token("lee")
+    for token, end in (
+        (lee, lambda: visitor.submit("/sign-out")),
+        (lee, lambda: people.renew("lee", hash_of(renewed))),
+        (renewed, lambda: people.set_role("lee", Role.UPLOAD)),
+        (renewed, lambda: people.remove("lee")),
+    ):
+        people.set_role("lee", Role.ADMIN)
+        visitor.sign_in(token)
+        with visitor.stream("GET", f"/jobs/{job.id}/events") as answer:
+            events = (line for line in answer.iter_lines() if line.startswith("event:"))
+            assert next(events) == "event: facts"
+            end()
+            assert list(events)[-1] == "event: reload"
+    with visitor.stream("GET", f"/jobs/{job.id}/events", headers={"Accept": "text/event-stream"}) as answer:
+        assert next(answer.iter_lines()) == "event: reload"  # as a browser asks that has lost its connection
+
+
 def test_a_session_is_not_chosen_by_others(page: PageServer, lee: str) -> None:
     """A cookie that was planted before signing in is not the one of the session (session fixation)."""
     visitor = page.visitor()
@@ -219,6 +241,8 @@ def test_those_who_guess_have_to_wait(tmp_path: Path, caplog: pytest.LogCaptureF
         assert slowed.status_code == 429
         assert int(slowed.headers["retry-after"]) >= 1
         assert not is_in(visitor)
+        page.clock.advance(61)
+        assert visitor.sign_in(TOKENS[Role.ADMIN]).status_code == 303
     finally:
         page.stop()
     assert caplog.text.count("a sign-in from 127.0.0.1 was refused: admin") == 3

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.page import until
 from tests.integration.page_server import DANA, ERIN, Office, office
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
@@ -33,6 +34,7 @@ Servers = Callable[[str, Upload], subprocess.Popen[str]]
 
 GOOD = "Tb7xQ2mK9rL4vN8s"
 OTHER = "Ub7xQ2mK9rL4vN8s"
+GONE = {"probability": 1.0}
 ROSTER = f"Extension,SIP Secret,Site\n100,{GOOD},A\n101,{OTHER},A\n,{GOOD}1,B\n"
 
 
@@ -152,12 +154,14 @@ def test_settings_and_a_file_that_does_not_open(site: Office, work: Work) -> Non
 def test_a_second_click_starts_no_second_process(site: Office, work: Work, sandbox: Sandbox) -> None:
     """While a step is at work the same one begins no other, and another step is refused."""
     one = upload(site)
+    sandbox.knobs(latency=0.5)  # so that it takes longer than the clicks
     for _ in range(3):
         work.plan(one, DANA)
     with pytest.raises(Conflict, match="plan is at work"):
         work.inspect(one, DANA)
     with pytest.raises(Conflict, match="plan is at work"):
         work.discard(one)
+    sandbox.knobs(latency=0.0)
     work.wait(one.place)
     assert len(site.ledger.jobs.newest()) == 1
     work.discard(again(site, one))
@@ -175,7 +179,7 @@ def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: San
     one = receiving.upload
     assert one
     small = Work(
-        site, inspect=Bounds(memory=110 << 20, seconds=60), plan=Bounds(seconds=1), environment=environment
+        site, inspect=Bounds(memory=110 << 20, seconds=300), plan=Bounds(seconds=1), environment=environment
     )
     small.inspect(one, DANA)
     small.wait(one.place)
@@ -188,6 +192,35 @@ def test_what_is_bounded(site: Office, environment: dict[str, str], sandbox: San
     error = again(site, one).error
     assert error
     assert (error["code"], again(site, one).plan) == ("too_long", "")
+
+
+def test_nobody_keeps_others_from_reading(site: Office, work: Work, sandbox: Sandbox) -> None:
+    """While a person's file takes its time their next one waits, and that of somebody else is read."""
+    slow, next_one, other = (upload(site) for _ in range(3))
+    sandbox.knobs(latency=30.0)
+    work.plan(slow, DANA)
+    until(lambda: begun(site, slow))
+    work.plan(next_one, DANA)
+    work.inspect(other, ERIN)
+    work.wait(other.place)
+    assert work.inspection(other)
+    assert begun(site, slow)
+    assert not begun(site, next_one)
+    sandbox.knobs(latency=0.0)
+    kill_child(site, slow)
+    work.wait(next_one.place)
+    assert again(site, next_one).plan
+
+
+def begun(site: Office, one: Upload) -> bool:
+    """Whether the process of an upload's step is at work."""
+    step = site.ledger.steps.get(one.place)
+    return step is not None and step.state is StepState.RUNNING and step.begun
+
+
+def kill_child(site: Office, one: Upload) -> None:
+    """Kill the process of an upload's step."""
+    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
 
 
 def test_four_eyes(environment: dict[str, str], tmp_path: Path, sandbox: Sandbox) -> None:
@@ -295,14 +328,6 @@ def kill(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_server_killed_before_its_process_was_recorded(site: Office, work: Work, server: Servers) -> None:
     """The process ends without having acted; the claim of the dead server is no obstacle."""
     one = upload(site)
@@ -317,19 +342,22 @@ def test_a_server_killed_while_its_process_is_at_work(
 ) -> None:
     """Its processes go on and end; the next server begins no second one, and finds what they have done."""
     one = upload(site)
-    sandbox.knobs(latency=0.4)
+    sandbox.knobs(unavailable=GONE)  # so that its process is at work until the service is back
     kill(server("plan", one))
     work.reap()
     assert again(site, one).child
     work.plan(one, DANA)
+    sandbox.knobs(unavailable=None)
     until(lambda: not is_alive(again(site, one).child or "x:0"))
     work.reap()
     now = again(site, one)
     assert (now.child, now.error, site.ledger.uploads.plans(one.id)) == ("", None, [now.plan])
+    sandbox.knobs(unavailable=GONE)
     kill(server("approve", now))
     work.reap()
     with pytest.raises(Conflict):
         site.ledger.cells.correct(site.seal, one.place, CellCorrection(4, "Extension", "102", "dana"))
+    sandbox.knobs(unavailable=None)
     until(lambda: not is_alive(again(site, one).child or "x:0"))
     work.reap()
     job = site.ledger.jobs.get(again(site, one).job)
@@ -346,7 +374,7 @@ def test_a_process_killed_with_its_server(
     one = upload(site)
     sandbox.knobs(latency=30.0)
     kill(server("plan", one))
-    os.killpg(int(again(site, one).child.rpartition(":")[2].partition(".")[0]), signal.SIGKILL)
+    kill_child(site, one)
     until(lambda: not is_alive(again(site, one).child))
     work.reap()
     error = again(site, one).error

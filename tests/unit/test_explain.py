@@ -15,7 +15,7 @@ from worker.states import JobState, Reason, Why
 SENTENCES = [
     (str(Why(Reason.MAX_FAILED, "12 rows are failed, unknown or invalid; 10 are allowed")), ["max_failed"]),
     ("digest_differs (3 rows): the user exists with another password", ["digest_differs"]),
-    ("  warning: weak_password: 23000 rows (line 2, 3 …)", ["weak_password"]),
+    ("  warning: weak_password: 23000 rows (lines 2, 3 …)", ["weak_password"]),
     ("  line 7: too_long: user name has 40 characters", ["too_long"]),
     ("exists: 2 users exist with another password or application", ["exists"]),
     ("the service refused it (33004): ask Bandwidth", ["33004"]),
@@ -86,6 +86,6 @@ def test_each_reason_and_status_is_explained() -> None:
     statuses, *_ = codes.TABLES
     effects = {code.name: codes.effect_of(statuses, code) for code in codes.STATUSES}
     expected = {one: f"the row is {'not ' if one.in_trouble else ''}in place" for one in Status}
-    expected[Status.SKIPPED] = "the row is in no count of trouble"
+    expected[Status.SKIPPED] = "the row doesn't count as trouble"
     expected[Status.DELETED] = "the user can't register any more"
     assert effects == expected

@@ -162,6 +162,6 @@ def test_a_full_disk_is_told_as_such() -> None:
     with closing(temp_db(10)) as database:
         database.execute("CREATE TABLE t (x)")
         database.execute("PRAGMA max_page_count = 4")
-        with pytest.raises(UsageError, match="the temporary folder takes nothing more") as caught:
+        with pytest.raises(UsageError, match="the temporary folder can't be written to") as caught:
             database.executemany("INSERT INTO t VALUES (?)", [(b"x" * 4000,)] * 20)
     assert "TMPDIR" in caught.value.hint

@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "hosts": set(),
     "temp_db": NOUNS,
     "roster": NOUNS | {"temp_db", "text_workbook", "waits"},
+    "roster_template": set(),
     "snapshot": NOUNS | {"temp_db", "seal"},
     "waits": {"meter"},
     "meter": set(),
@@ -60,6 +61,7 @@ ROOMS: dict[str, set[str]] = {
     "progress": NOUNS | {"ledger", "waits"},
     "web": NOUNS
     | {"advice", "api", "codes", "importing", "ledger", "progress", "report", "report_page", "roster"}
+    | {"roster_template"}
     | {"runtime", "schedules", "seal", "settings", "waits"},
     "report_page": NOUNS | {"advice", "codes", "ledger", "lineage_report", "phones", "report", "seal"},
     "tasks": NOUNS | {"fleet", "importing", "runtime", "settings", "waits", "logs", "presence"},
@@ -102,7 +104,7 @@ LIBRARIES: dict[str, set[str]] = {
     "tenacity": {"api"},
     "uvicorn": {"sandbox", "web"},
     "xlrd": {"roster"},
-    "xlsxwriter": FREE,
+    "xlsxwriter": {"roster_template"},
     # In the standard library, only these open sockets or databases themselves; reasons knows their errors.
     "asyncio": {"register", "sandbox", "web"},
     "socket": {"api", "metrics", "notify", "reasons", "register", "sandbox", "web"},

@@ -429,3 +429,33 @@ def test_corrections_to_no_effect_are_told(ledger: Ledger) -> None:
         assert checked(ledger, job, {3: as_written("bob", **change)}) == Effect(used=1)
     with pytest.raises(UsageError, match="has no row 99"):
         checked(ledger, job, {99: as_written("bob")})
+
+
+@pytest.mark.parametrize(
+    ("users", "passwords", "refused"),
+    [
+        (("carol", "bob"), ("", ""), "bw__row 3; 4"),  # the roster's columns were sorted, and ours weren't
+        (("Carol", "dave"), ("", ""), "bw__row 3"),  # a cell was removed, and those below went up
+        (("carol", "bob"), (GOOD, ""), "bw__row 4"),
+        (("carol", "bob"), (GOOD, GOOD), ""),
+        (("robert", "bob"), ("", ""), "bw__row 4"),
+        (("carol", "carol"), ("", ""), "bw__row 3"),
+        (("alice", "carol"), ("", ""), ""),  # in place: the row is a duplicate
+        (("robert", "caroline"), ("", ""), ""),
+    ],
+)
+def test_no_row_takes_the_user_of_another_with_its_own_password(
+    ledger: Ledger, users: tuple[str, str], passwords: tuple[str, str], refused: str
+) -> None:
+    """Rows are matched by their lines, so that a user would silently get another's sealed password."""
+    job = staff(ledger)
+    said = {
+        line: {**as_written(user, bw__username=before), PASSWORD: password}
+        for line, before, user, password in zip((3, 4), ("bob", "carol"), users, passwords, strict=True)
+    }
+    if refused:
+        with pytest.raises(UsageError, match=f"users of other rows.*{refused}$") as error:
+            checked(ledger, job, said)
+        assert "bob" not in error.value.message + error.value.hint
+    else:
+        assert checked(ledger, job, said).unused == []

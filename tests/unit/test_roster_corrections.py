@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.rosters import GOOD, codes, opened
 from worker.errors import UsageError
-from worker.model import Condition, Options, Row, TableForm
+from worker.model import Blanks, Condition, Options, Row, TableForm
 from worker.roster import PASSWORD, fields_of, read_corrections, read_earlier_rows
 
 JOB = "20261122-224612-staff-7f3a"
@@ -201,3 +201,10 @@ def test_no_password_depends_on_a_guessed_encoding(
             dict(read_corrections(str(failed), JOB, options))
     else:
         assert dict(read_corrections(str(failed), JOB, options))[7][PASSWORD] == password
+
+
+def test_blanks_are_stripped_as_from_the_roster(failed: Path) -> None:
+    """With `--blanks strip` they belong to nobody, wherever a cell comes from."""
+    said = corrected(failed, "user,password", line(7, f" bob ,  {GOOD} "), blanks=Blanks.STRIP)
+    assert (said[7]["user"], said[7][PASSWORD]) == ("bob", GOOD)
+    assert corrected(failed, "user,password", line(7, f"bob, {GOOD}"))[7][PASSWORD] == f" {GOOD}"

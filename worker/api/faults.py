@@ -73,7 +73,9 @@ def stop(reply: Reply, code: str, text: str) -> StopJob | None:
             "they may lack the role for SIP credentials, or the account the feature",
         )
     if 300 <= reply.status < 400 or reply.status == 407:
-        return StopJob(f"the answer was HTTP {reply.status}, which is no answer of the service", CHECK_URL)
+        return StopJob(
+            f"the answer was HTTP {reply.status}, which isn't one of the service's answers", CHECK_URL
+        )
     return None
 
 

@@ -94,7 +94,7 @@ def _proxy(url: str, variable: str) -> Proxy:
         scheme = url.partition("://")[0]
         word = repr(scheme) if _WORD.fullmatch(scheme) else "its scheme"
         raise UsageError(
-            f"{variable}: {word} is no kind of proxy that siproster knows",
+            f"{variable}: {word} is not a kind of proxy that siproster knows",
             "use http://, https://, socks5:// or socks5h://, or unset it",
         ) from None
     if not usable:

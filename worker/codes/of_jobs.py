@@ -29,7 +29,7 @@ REASONS = (
          "more users than `--max-changes` allows would have been created, updated or deleted, or are "
          "suddenly absent from the roster; nothing was sent, and the plan is kept",
          "look at it with `siproster report JOB`; if the roster is right, approve it with "
-         "`siproster import --plan JOB`, else correct the roster and import it again",
+         "`siproster import --plan JOB`, otherwise correct the roster and import it again",
          command="siproster import --plan JOB"),
     Code("require_rows",
          "the roster has fewer rows than `--require-rows`; nothing was sent, and the plan is kept",

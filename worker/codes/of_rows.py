@@ -20,7 +20,7 @@ STATUSES = (
          "nothing; `undo` creates the user again", effect="the user can't register any more"),
     Code("skipped",
          "not sent: the entry is not the user of a phone, such as a trunk of a PBX",
-         "`bw__error_code` says what it is", effect="the row is in no count of trouble"),
+         "`bw__error_code` says what it is", effect="the row doesn't count as trouble"),
     Code("failed", "the service refused it", "`bw__error_code` says why", Cure.CORRECT),
     Code("unknown", "sent, or possibly sent, but the outcome could not be determined",
          "`resume` checks again; if the job can't be resumed, `retry` does", Cure.RETRY),
@@ -31,15 +31,15 @@ STATUSES = (
 
 NOT_SENT = (
     Code("username_missing",
-         "the user name is empty or a word that stands for nothing, such as `none`; or a column "
-         "that `--username` uses is empty", "fill it in", Cure.CORRECT),
+         "the user name is empty or a placeholder such as `none`; or a column that `--username` "
+         "uses is empty", "fill it in", Cure.CORRECT),
     Code("password_masked",
          "the password is a mask, such as a run of `*`, `x` or dots, with or without its last characters, or "
          "`[redacted]`",
          "the export hid the passwords: export them in clear text", Cure.CORRECT),
     Code("password_placeholder",
-         "the password is a word that a database, a spreadsheet or a PBX writes for nothing, such as `NULL`, "
-         "`#N/A`, `REGEN` or `changeme`: anybody can guess it",
+         "the password is a word that a database, a spreadsheet or a PBX writes for an empty value, such as "
+         "`NULL`, `#N/A`, `REGEN` or `changeme`: anybody can guess it",
          "give the user a password of their own", Cure.CORRECT),
     Code("password_scheme",
          "the password has a storage scheme in front of it, such as `{PLAIN}`",
@@ -84,9 +84,9 @@ NOT_SENT = (
          Cure.CORRECT),
     Code("bad_application_id", "the application is not a UUID", "use the application's id, not its name",
          Cure.CORRECT),
-    Code("number_cell", "the user name or password is a number in a workbook: zeros in front of it are lost",
-         "format the column as text in the spreadsheet and enter the value again; if none of them has zeros "
-         "in front, save the sheet as CSV and use that instead", Cure.CORRECT),
+    Code("number_cell", "the user name or password is a number in a workbook: its leading zeros are lost",
+         "format the column as text in the spreadsheet and enter the value again; if none of them has "
+         "leading zeros, save the sheet as CSV and use that instead", Cure.CORRECT),
     Code("formula_not_calculated", "the user name or password is a formula whose result is not stored",
          "open the workbook in a spreadsheet and save it", Cure.CORRECT),
     Code("spreadsheet_damage",
@@ -264,7 +264,7 @@ WARNINGS = (
     Code("several_at_signs", "the user name contains more than one `@`", "check that this is intended"),
     Code("column_ambiguous", "more than one column matches the field; the first one is used",
          "choose one with `--map FIELD=COLUMN`, or none with `--map FIELD=`"),
-    Code("hidden_cells", "the sheet has hidden rows or columns, which are read like the others",
+    Code("hidden_cells", "the sheet has hidden rows, columns or cells, which are read like the others",
          "check that they should be imported"),
     Code("sheets_left_out",
          "other sheets of the workbook also have the column names of a roster, but are not read",
@@ -308,7 +308,7 @@ LEAVERS = (
          "the roster has a user whose name differs only by zeros or a `+` in front, by having a domain, or "
          "by its realm",
          "if the roster is right, delete the user with `siproster credential delete`"),
-    Code("application_differs", "the user has another application than all users of the roster",
+    Code("application_differs", "the user has an application that no user of the roster has",
          "if it is a leaver, delete the user with `siproster credential delete`"),
     Code("realm_unknown", "the service doesn't say on which of the roster's realms the user is",
          "check with `siproster credential show USER`"),

@@ -26,7 +26,7 @@ _IN_MEMORY = 8_000_000
 _BLOCK = 65_536
 
 _printed: list[str] = []
-"""What was printed: facts, or an error; never both."""
+"""Not empty once JSON was printed, so that an error doesn't follow facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def print_array(facts: Iterable[Any]) -> None:
                 spool.write(seal.close_over(line.encode("utf-8", "surrogatepass")))
             except OSError as error:
                 raise UsageError(
-                    f"the temporary folder takes nothing more: {error.strerror}",
+                    f"the temporary folder can't be written to: {error.strerror}",
                     "make room there, or name another folder in TMPDIR",
                 ) from None
         spool.seek(0)

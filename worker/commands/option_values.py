@@ -160,7 +160,7 @@ def _absent(given: Mapping[str, Any]) -> Absent:
     for option in ("where", "skip", "limit"):
         if given[option]:
             raise UsageError(
-                f"--absent delete can't be used with --{option}: users in the rows left out are no leavers",
+                f"--absent delete can't be used with --{option}: users in the rows left out are not leavers",
                 "import the whole roster",
             )
     return absent

@@ -177,7 +177,7 @@ _READING = (
         "--header-line",
         metavar="N",
         type=click.IntRange(1, 1_000_000),
-        help="Line with the column names, where others stand before it.  [default: detected]",
+        help="Line with the column names, if other lines come before it.  [default: detected]",
     ),
     click.option(
         "--blanks",

@@ -14,7 +14,6 @@ from worker.commands.facts import print_json
 from worker.commands.listing import asked
 from worker.commands.options import json_option, yes_option
 from worker.commands.screen import echo, on_stdout, print_on_stdout
-from worker.errors import NotFound
 from worker.ledger import Person, Role
 from worker.web.tokens import hash_of, person_token
 
@@ -55,7 +54,7 @@ def add(name: str, role: str, as_json: bool, **given: Any) -> None:
 def renew(name: str, role: str | None, as_json: bool, **given: Any) -> None:
     """Replace a person's token, and print the new one. The old one is refused, and their sessions end."""
     context = Context(given)
-    known = _known(context, name)
+    known = context.ledger.people.get(name)
     token = person_token(known.name)
     context.audit(known.name)
     person = context.ledger.people.renew(known.name, hash_of(token), Role(role) if role else None)
@@ -96,20 +95,13 @@ def list_(as_json: bool, **given: Any) -> None:
 def remove(name: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Remove a person: their token is refused, and their sessions end."""
     context = Context(given)
-    known = _known(context, name)
+    known = context.ledger.people.get(name)
     asked(f"Remove {known.name}?", yes=yes)
     context.audit(known.name)
     context.ledger.people.remove(known.name)
     echo(f"{known.name} is removed")
     if as_json:
         print_json({"removed": {"name": known.name, "role": known.role}})
-
-
-def _known(context: Context, name: str) -> Person:
-    """Return a person. Raises NotFound before anything is recorded."""
-    if known := context.ledger.people.find(name):
-        return known.person
-    raise NotFound(f"there is no person {name!r}", "list them with: siproster people list")
 
 
 def _print_token(person: Person, token: str, *, as_json: bool) -> None:

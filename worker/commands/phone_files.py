@@ -158,7 +158,7 @@ def write_csv(path: Path | None, entries: PhoneEntries) -> list[int]:
             noted += any(notes) and not entry.reason
             writer.writerow(_cells(phone, "; ".join(filter(None, [*notes, entry.reason]))))
     if noted:
-        echo(f"{plural(noted, 'row')} with something amiss, such as the MAC address: see note", "yellow")
+        echo(f"{plural(noted, 'row')} with a problem, such as the MAC address: see note", "yellow")
     return left_out.lines
 
 

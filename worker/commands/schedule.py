@@ -125,7 +125,7 @@ def add(ctx: click.Context, /, name: str, source: str, as_json: bool, **given: A
         return
     _print_times(made)
     if not made.options.max_changes:
-        echo("  tip: --max-changes 10% holds back a run that a damaged export would do harm with", "yellow")
+        echo("  tip: --max-changes 10% holds a run back if a damaged export would change too much", "yellow")
     if made.at:
         echo("added; `siproster scheduler` runs it then")
     else:
@@ -359,7 +359,7 @@ def _check_channel(context: Context, channel: str) -> None:
     if channel in context.settings.unusable_channels:
         raise context.settings.unusable_channels[channel]
     if channel not in context.settings.channels:
-        known = ", ".join(context.settings.channels) or "there is none"
+        known = ", ".join(context.settings.channels) or "none yet"
         raise UsageError(
             f"--notify {channel}: siproster.toml has no [notify.{channel}]",
             f"channels: {known}; docs/notifications.md tells how to add one",

@@ -62,7 +62,7 @@ _IMPORTED_AGAIN_AFTER = frozenset({Reason.EXPIRED, Reason.EXISTS})
 """Reasons of a cancelled job after which the next run imports the same version again."""
 
 _AGAIN = "to import it after all, use siproster import; the next version is imported as usual"
-"""What to do about a version whose job somebody has cancelled."""
+"""Advice about a version whose job somebody has cancelled."""
 
 _SUMMARY_FACTS = (
     "job", "state", "reason", "why", "account", "roster", "realms", "counts", "codes", "not_in_place",

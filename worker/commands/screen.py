@@ -103,8 +103,9 @@ def print_reading(
         write(f"  {users} on these realms but not in the roster; {what}", "yellow")
     for code, rows in sorted(summary.warnings.items()):
         lines = ", ".join(map(str, summary.warned_lines[code]))
+        place = "line" if rows == 1 else "lines"
         more = " …" if rows > len(summary.warned_lines[code]) else ""
-        write(f"  warning: {code}: {plural(rows, 'row')} (line {lines}{more})", "yellow")
+        write(f"  warning: {code}: {plural(rows, 'row')} ({place} {lines}{more})", "yellow")
     if summary.warnings:
         write(f"  what they mean: siproster explain {' '.join(sorted(summary.warnings))}")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shlex
 import sys
@@ -12,7 +10,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import click
-from xlsxwriter import Workbook
 
 from worker.commands.facts import print_json
 from worker.commands.options import json_option
@@ -24,21 +21,8 @@ from worker.roster.formats import FORMATS, GENERIC
 from worker.roster.formats.columns import ColumnFormat
 from worker.roster.formats.kamailio import KAMAILIO
 from worker.roster.formats.mysql_batch import MYSQL_BATCH
+from worker.roster_template import ABOUT, RULES, table, workbook
 
-RULES: Mapping[str, str] = {
-    "username": "Required: the name that the phone registers with. 1 to 32 letters, digits and"
-    " . _ - ! $ & * + = ~. Leading zeros count; names that differ only in case are the same user.",
-    "password": "The SIP password, used exactly as written, blanks included. 8 or more characters, not only"
-    " digits. Empty: import with --generate-passwords FILE.",
-    "domain": "Optional, up to 32 of the same characters. The user is then username@domain.",
-    "realm": "Optional: the realm's id, host name or short name. Empty: --realm, or the account's default.",
-    "application_id": "Optional: the id (a UUID) of the voice application that handles the user's calls.",
-    "name": "Optional: whose phone it is. This column, and any that you add, is copied to the results.",
-}
-"""Columns of the generic roster, each with its rule (docs/bandwidth-api.md#field-rules)."""
-
-_WIDTH = 24
-_ABOUT = ("column", "rule")
 _FILE = click.Path(path_type=Path)
 _STDOUT = Path("-")
 _WORKBOOKS = {".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"}
@@ -66,9 +50,9 @@ def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> N
     _check_name(out, xlsx)
     out = None if out == _STDOUT else out
     rules, delimiter = _form(name.casefold())
-    csv_text = _csv(rules, delimiter)
+    csv_text = table(rules, delimiter)
     if file := out or xlsx:
-        _write(file, _workbook(rules) if xlsx else csv_text.encode())
+        _write(file, workbook(rules) if xlsx else csv_text.encode())
     elif not as_json:
         sys.stdout.write(csv_text)
     widest = max(map(len, rules))
@@ -77,7 +61,7 @@ def template(name: str, out: Path | None, xlsx: Path | None, as_json: bool) -> N
     if file:
         echo(f"written to {file}; fill it in, then check it with: siproster plan {_shown(file)}")
     if as_json:
-        columns = [dict(zip(_ABOUT, pair, strict=True)) for pair in rules.items()]
+        columns = [dict(zip(ABOUT, pair, strict=True)) for pair in rules.items()]
         print_json(
             {"format": name.casefold(), "columns": columns, "file": str(file.absolute()) if file else None}
         )
@@ -130,30 +114,6 @@ def _rule(found: ColumnFormat, column: str) -> str:
     if column in found.about.decoys:
         return "Optional: neither the user name nor the SIP password."
     return "Optional: copied to the results."
-
-
-def _csv(rules: Mapping[str, str], delimiter: str) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerow(rules)
-    return text.getvalue()
-
-
-def _workbook(columns: Mapping[str, str]) -> bytes:
-    """Return a workbook with the empty roster, all of whose cells are text, and a sheet with the rules."""
-    content = io.BytesIO()
-    with Workbook(content, {"in_memory": True}) as book:
-        text = book.add_format({"num_format": "@"})
-        heading = book.add_format({"num_format": "@", "bold": True})
-        wrapped = book.add_format({"text_wrap": True, "valign": "top"})
-        roster, rules = book.add_worksheet("roster"), book.add_worksheet("rules")
-        roster.set_column(0, len(columns) - 1, _WIDTH, text)
-        roster.write_row(0, 0, columns, heading)
-        roster.freeze_panes(1, 0)
-        rules.set_column(0, 0, _WIDTH, wrapped)
-        rules.set_column(1, 1, 4 * _WIDTH, wrapped)
-        for line, pair in enumerate([_ABOUT, *columns.items()]):
-            rules.write_row(line, 0, pair, heading if line == 0 else None)
-    return content.getvalue()
 
 
 def _write(file: Path, content: bytes) -> None:

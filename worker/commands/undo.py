@@ -143,11 +143,15 @@ def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes
 
 
 def _print_earlier_run(context: Context, job: Job) -> None:
-    """Print that the users of the run before a retry stay, and how they are taken back."""
-    users = context.ledger.changes.rows(job.parent) if job.parent else 0
-    if job.parent and users and context.ledger.jobs.get(job.parent).undone is None:
-        echo(f"  it is a retry; the work of the run before it stays ({plural(users, 'user')}).", "yellow")
-        echo(f"  To take that back, too: siproster undo {job.parent}", "yellow")
+    """Print that the users of the last run before a retry that did something stay, and how to undo it."""
+    members = context.ledger.lineages.of(job).members if job.parent else ()
+    ids = [member.id for member in members]
+    for earlier in reversed(members[: ids.index(job.id)] if ids else ()):
+        users = context.ledger.changes.rows(earlier.id)
+        if users and earlier.undone is None:
+            echo(f"  it is a retry; the work of an earlier run stays ({plural(users, 'user')}).", "yellow")
+            echo(f"  To take that back, too: siproster undo {earlier.id}", "yellow")
+            return
 
 
 def _code(facts: dict[str, Any]) -> int:

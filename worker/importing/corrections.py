@@ -20,7 +20,7 @@ _OWN = {"username": "bw__username", "domain": "bw__domain", "realm": "bw__realm"
 
 @dataclass(slots=True)
 class Effect:
-    """What corrections change."""
+    """The changes that corrections make."""
 
     used: int = 0
     """Rows that are retried with another cell or a password."""
@@ -37,6 +37,10 @@ class _Found:
     """Rows by the field whose ``bw__`` column was changed."""
     effect: Effect = field(default_factory=Effect)
     known: set[int] = field(default_factory=set)
+    renamed: dict[tuple[str, ...], int] = field(default_factory=dict)
+    """Rows that got another user and keep their sealed password, by that user."""
+    exchanged: list[int] = field(default_factory=list)
+    """Those of them whose user was that of another row that is retried."""
 
 
 def check(earlier: EarlierRows, path: str) -> Effect:
@@ -44,7 +48,8 @@ def check(earlier: EarlierRows, path: str) -> Effect:
 
     Raises:
         UsageError: a user name lost its leading zeros, a ``bw__`` column was changed instead of the
-            roster's own, or the job has no such row. ``path`` names the file in the message.
+            roster's own, rows have each other's users, or the job has no such row. ``path`` names the file
+            in the message.
     """
     own = fields_of(earlier.columns, earlier.options)
     found = _Found()
@@ -54,6 +59,9 @@ def check(earlier: EarlierRows, path: str) -> Effect:
             continue
         found.known.add(row.line)
         cells = dict(zip(earlier.columns, row.cells, strict=True))
+        before, after = (_user(one, own) for one in (cells, {**cells, **corrected}))
+        if after != before and not corrected.get(PASSWORD):
+            found.renamed[after] = row.line
         changed = any(corrected.get(column, cell) != cell for column, cell in cells.items())
         if left_out and changed:
             found.effect.unused.append(row.line)
@@ -64,6 +72,7 @@ def check(earlier: EarlierRows, path: str) -> Effect:
         for name, written in zip(_OWN, (row.user, row.domain, host), strict=True):
             if _is_misplaced(_OWN[name], written, corrected, cells, own[name]):
                 found.misplaced.setdefault(name, []).append(str(row.line))
+    found.exchanged += _exchanged(earlier, found.renamed, own)
     _refuse(path, earlier, found, own)
     return found.effect
 
@@ -77,6 +86,21 @@ def _rows(earlier: EarlierRows) -> Iterator[tuple[Row, str, bool]]:
             outcome = page.recorded_outcome(row.line)
             host = hosts.get(row.realm_key, row.realm)
             yield row, host, not (outcome.status if outcome else Status.UNPROCESSED).in_trouble
+
+
+def _exchanged(
+    earlier: EarlierRows, renamed: Mapping[tuple[str, ...], int], own: Mapping[str, Sequence[str]]
+) -> Iterator[int]:
+    """Yield the renamed rows whose user was another row's: that one's password lies sealed with that one."""
+    for row, _, left_out in _rows(earlier) if renamed else ():
+        line = renamed.get(_user(dict(zip(earlier.columns, row.cells, strict=True)), own))
+        if line not in (None, row.line) and not left_out:
+            yield line
+
+
+def _user(cells: Mapping[str, str], own: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what names a row's user: the cells of its name, domain and realm."""
+    return tuple(cells.get(column, "").strip().casefold() for name in _OWN for column in own[name])
 
 
 def _damaged(
@@ -113,6 +137,13 @@ def _refuse(path: str, earlier: EarlierRows, found: _Found, own: Mapping[str, Se
         raise UsageError(
             f"{path}: {_OWN[name]} was changed, which has no effect; bw__row {_few(rows)}",
             _where_instead(name, own[name], own),
+        )
+    if exchanged := list(map(str, sorted(set(found.exchanged)))):
+        raise UsageError(
+            f"{path}: rows have the users of other rows, whose passwords they would not get; "
+            f"bw__row {_few(exchanged)}",
+            "were the roster's columns sorted or shifted without the bw__ ones? Start from failed.csv as it "
+            "was written; if the users are right, give these rows their passwords, too",
         )
     if strange := sorted(earlier.corrections.keys() - found.known):
         raise UsageError(

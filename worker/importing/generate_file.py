@@ -265,7 +265,7 @@ def _locked_part(path: Path) -> BinaryIO:
         try:
             os.fchmod(file.fileno(), 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have given it the file's own name, or deleted it, before it was locked.
+            # Its last owner may have given it the file's own name, or deleted it, before it was locked.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), part.stat()):
                     file.truncate()

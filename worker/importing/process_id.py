@@ -53,13 +53,22 @@ def is_alive(worker: str) -> bool:
     return not began or _began(int(pid)) in ("", began)
 
 
+def may_interrupt(worker: str) -> bool:
+    """Return whether ``interrupt`` can reach the process: it is on this machine, and this user's."""
+    return _signalled(worker, 0)
+
+
 def interrupt(worker: str) -> bool:
     """Ask the process with this ``process_id`` to end as after Ctrl-C; return whether it is one of ours."""
+    return _signalled(worker, signal.SIGTERM)
+
+
+def _signalled(worker: str, number: int) -> bool:
     machine, _, process = worker.rpartition(":")
     if machine != platform.node() or not is_alive(worker):
         return False
     try:
-        os.kill(int(process.partition(".")[0]), signal.SIGTERM)
+        os.kill(int(process.partition(".")[0]), number)
     except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from worker.errors import UsageError
 from worker.ledger.store import Store
-from worker.ledger.uploads import PREFIX, change
+from worker.ledger.uploads import PREFIX, change, shred_cells
 from worker.seal import Seal
 
 MOST_CORRECTIONS: Final = 10_000
@@ -25,7 +25,6 @@ _CORRECT = text("""
     VALUES (:subject, :line, :name, :sealed, :person, :now)
     ON CONFLICT (subject, line, name)
         DO UPDATE SET sealed = excluded.sealed, person = excluded.person, at = excluded.at""")
-_SHRED_CELLS = text("DELETE FROM cell_corrections WHERE subject = :subject")
 _COUNT_CELLS = text("SELECT count(*) FROM cell_corrections WHERE subject = :subject")
 _CELLS = text("""
     SELECT line, name, sealed, person FROM cell_corrections WHERE subject = :subject ORDER BY line, name""")
@@ -106,7 +105,7 @@ class Cells:
     def forget(self, subject: str) -> None:
         """Shred the corrections of an upload or a job: they were used, or are discarded."""
         with self._store.begin() as connection:
-            connection.execute(_SHRED_CELLS, {"subject": subject})
+            shred_cells(connection, subject)
         self._store.clean()
 
     def _changed(self, connection: Connection, subject: str, person: str) -> float:

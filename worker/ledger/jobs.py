@@ -53,7 +53,7 @@ _SHRED_IN_PLACE = text("""
         SELECT 1 FROM chunks c
         WHERE c.job = chunk_rows.job AND c.seq = chunk_rows.seq AND c.state = 'ended'
             AND c.kept_until IS NULL)""")
-# Of a retry, the schedule is that of the job that it began with.
+# A retry's schedule is that of the first job of its family.
 _OVERTAKEN = text("""
     SELECT newer.id FROM jobs mine JOIN jobs first ON first.id = mine.root
     JOIN jobs newer ON newer.schedule = first.schedule

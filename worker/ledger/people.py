@@ -55,7 +55,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class PersonRecord:
     """A person who may sign in. ``token_hash``: SHA-256 of the token, in hex."""
 
     person: Person
@@ -76,7 +76,7 @@ class People:
         """Raise Conflict if there is a person of that name, UsageError if it can't be a name."""
         if len(name) > _LONGEST_NAME or not _is_name(name):
             raise UsageError(
-                f"{name[:_LONGEST_NAME]!r}: is not a name for a person",
+                f"{name[:_LONGEST_NAME]!r} can't be the name of a person",
                 "use letters, digits and . _ - + @, 64 at most, such as dana or dana@example.com",
             )
         if self.find(name):
@@ -99,7 +99,7 @@ class People:
             connection.execute(_END_SESSIONS, _key(name))
         if row is None:
             raise _no_person(name)
-        return registered_of(row).person
+        return _record_of(row).person
 
     def set_role(self, name: str, role: Role) -> None:
         """Change what a person may do, from their next request on. Raises NotFound."""
@@ -116,16 +116,22 @@ class People:
         if removed != 1:
             raise _no_person(name)
 
-    def find(self, name: str) -> Registered | None:
+    def get(self, name: str) -> Person:
+        """Return a person. Raises NotFound."""
+        if known := self.find(name):
+            return known.person
+        raise _no_person(name)
+
+    def find(self, name: str) -> PersonRecord | None:
         """Return a person, or None if there is none of that name."""
         with self._store.read() as connection:
             row = connection.execute(_GET, _key(name)).mappings().one_or_none()
-            return registered_of(row) if row else None
+            return _record_of(row) if row else None
 
-    def all(self) -> list[Registered]:
+    def all(self) -> list[PersonRecord]:
         """Return all people by name."""
         with self._store.read() as connection:
-            return [registered_of(row) for row in connection.execute(_ALL).mappings()]
+            return [_record_of(row) for row in connection.execute(_ALL).mappings()]
 
 
 def is_among(name: str, names: Iterable[str]) -> bool:
@@ -133,10 +139,9 @@ def is_among(name: str, names: Iterable[str]) -> bool:
     return name.casefold() in map(str.casefold, names)
 
 
-def registered_of(row: RowMapping) -> Registered:
-    """Return the person of a row of ``people``."""
+def _record_of(row: RowMapping) -> PersonRecord:
     signed_in = row["signed_in"]
-    return Registered(
+    return PersonRecord(
         Person(row["name"], Role(row["role"])), row["token_hash"],
         dt.datetime.fromtimestamp(row["created"], dt.UTC),
         dt.datetime.fromtimestamp(signed_in, dt.UTC) if signed_in else None,
@@ -148,7 +153,7 @@ def _key(name: str) -> dict[str, Any]:
 
 
 def _exists(name: str) -> Conflict:
-    return Conflict(f"there is a person {name!r} already", f"for a new token: siproster people renew {name}")
+    return Conflict(f"there is already a person {name!r}", f"for a new token: siproster people renew {name}")
 
 
 def _no_person(name: str) -> NotFound:

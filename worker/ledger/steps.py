@@ -84,6 +84,11 @@ class Step:
     """Why it failed: ``code``, ``message``, ``hint``, ``exit``."""
 
     @property
+    def begun(self) -> bool:
+        """Return whether its process has begun: if not, it waits for its turn."""
+        return self.child != self.server
+
+    @property
     def mark(self) -> str:
         """Return a hash of what is asked for: who approves one step must not start another one."""
         return hashlib.sha256(json.dumps(_asked(self)).encode()).hexdigest()
@@ -122,7 +127,7 @@ class Steps:
         with self._store.begin() as connection:
             return connection.execute(_WITHDRAW, {"subject": subject}).rowcount == 1
 
-    def saw(self, subject: str, child: str) -> None:
+    def heartbeat(self, subject: str, child: str) -> None:
         """Record that the step's process is alive."""
         with self._store.begin() as connection:
             values = {"subject": subject, "child": child, "now": self._store.now(connection)}

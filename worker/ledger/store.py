@@ -44,7 +44,7 @@ _NO_SPACE = "make room where it is (`df -h {}`)"
 _REMEDIES = {
     **dict.fromkeys(
         _DAMAGED,
-        "the file is damaged or is no ledger: put it back from a backup; without one, move it away with "
+        "the file is damaged or is not a ledger: put it back from a backup; without one, move it away with "
         "`mv {0} {0}.damaged`, and the next command creates an empty one, which knows no earlier job",
     ),
     sqlite3.SQLITE_FULL: _NO_SPACE,
@@ -82,7 +82,7 @@ locks, and every sweep would wait for them: for ever, or until TCP gives up afte
 _LIBPQ = re.compile("PG[A-Z]+")
 """Variables that libpq reads (PostgreSQL's documentation, section "Environment Variables")."""
 
-_LIBPQS = "its parameters are libpq's; put it right, or leave it out"
+_LIBPQS = "its parameters are libpq's; correct it, or leave it out"
 
 _WRONG_VALUE = re.compile(
     r"(invalid \S+ value|bad value for|weak sslmode|invalid port number|could not parse network address"
@@ -310,7 +310,7 @@ def _pays(connection: Connection) -> bool:
 
 def _use_wal(cursor: Any) -> None:
     """Switch a new ledger to WAL; the busy timeout does not cover a switch by another process."""
-    # Of a new file: freed pages can be given back. One that has tables changes with its next VACUUM.
+    # Lets a new file give freed pages back. A file that has tables changes with its next VACUUM.
     cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")  # possible before the file has pages
@@ -363,7 +363,7 @@ def _blamed(error: LedgerError, environ: Mapping[str, str]) -> LedgerError | Usa
         if wrong:
             return UsageError(f"SIPROSTER_LEDGER: {wrong[0]}", _LIBPQS)
         return type(error)(error.message, _connecting(error.message) or error.hint)
-    hint = f"SIPROSTER_LEDGER decides, and these variables: {', '.join(names)}; put them right or unset them"
+    hint = f"SIPROSTER_LEDGER decides, and these variables: {', '.join(names)}; correct or unset them"
     away = not wrong and _NO_SERVER.search(error.message) and "FATAL:" not in error.message
     return LedgerError(error.message, hint) if away else UsageError(error.message, hint)
 

@@ -31,7 +31,7 @@ CORRECTIONS: Final = "corrections"
 """Kinds of uploads: a roster, or a corrected failed.csv for ``retry``."""
 KEPT_UNUSED: Final = 86_400.0
 """Seconds for which an upload without a plan is kept."""
-PLACING: Final = ("sheet", "header-line")
+_POSITIONING: Final = ("sheet", "header-line")
 """Settings that decide which cell is on a line and in a column."""
 _LONGEST_NAME = 200
 _RECEIVING = 3600.0
@@ -59,13 +59,10 @@ _OF_JOB = text(f"""
     {_SELECT} JOIN jobs p ON p.id = u.plan JOIN jobs j ON j.root = p.root
     WHERE j.id = :job ORDER BY u.received DESC LIMIT 1""")
 _BLOCK_OF = text("SELECT sealed FROM upload_blocks WHERE upload = :id AND nr = :nr")
-_FORGET = (
-    text("DELETE FROM upload_blocks WHERE upload = :id"),
-    text("DELETE FROM uploads WHERE id = :id"),
-)
-_SHRED_CELLS = text("DELETE FROM cell_corrections WHERE subject = :subject")
+_DELETE = text("DELETE FROM uploads WHERE id = :id")
+_DELETE_BLOCKS = text("DELETE FROM upload_blocks WHERE upload = :id")
+_DELETE_CELLS = text("DELETE FROM cell_corrections WHERE subject = :subject")
 _SHRED = text("UPDATE uploads SET shredded = :now WHERE id = :id AND shredded IS NULL")
-_SHRED_BLOCKS = text("DELETE FROM upload_blocks WHERE upload = :id")
 _TOUCH = text("""
     UPDATE uploads SET touched = :now, changes = changes + 1, plan = '',
         settings = coalesce(:settings, settings), authors = :authors
@@ -318,6 +315,11 @@ def shred_unused(connection: Connection, now: float) -> int:
     return len(carried_out) + len(unused)
 
 
+def shred_cells(connection: Connection, subject: str) -> None:
+    """Shred the corrected cells of an upload or a job."""
+    connection.execute(_DELETE_CELLS, {"subject": subject})
+
+
 def refuse_shredded(upload: Upload) -> None:
     """Raise UsageError if the file was shredded."""
     if upload.shredded:
@@ -330,7 +332,7 @@ def refuse_moved(before: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 
     A line of one sheet is another row in the next: a password typed for one user would be sent for another.
     """
-    for name in PLACING:
+    for name in _POSITIONING:
         if str(before.get(name) or "") != str(settings.get(name) or ""):
             raise Conflict(
                 f"cells were corrected, and with another --{name} they would be those of other rows",
@@ -339,14 +341,14 @@ def refuse_moved(before: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 
 
 def _forget(connection: Connection, id_: str) -> None:
-    for statement in _FORGET:
+    for statement in (_DELETE_BLOCKS, _DELETE):
         connection.execute(statement, {"id": id_})
 
 
 def _shred(connection: Connection, id_: str, now: float) -> None:
     connection.execute(_SHRED, {"id": id_, "now": now})
-    connection.execute(_SHRED_BLOCKS, {"id": id_})
-    connection.execute(_SHRED_CELLS, {"subject": f"{PREFIX}{id_}"})
+    connection.execute(_DELETE_BLOCKS, {"id": id_})
+    shred_cells(connection, f"{PREFIX}{id_}")
 
 
 def _clean(name: str) -> str:

@@ -101,7 +101,7 @@ class PhoneColumns:
     def _position(self, field: str, name: str) -> int:
         if name in self._columns:
             return self._columns.index(name)
-        alike = [at for at, other in enumerate(self._columns) if _plain(other) == _plain(name)]
+        alike = [at for at, other in enumerate(self._columns) if plain(other) == plain(name)]
         if len(alike) != 1:
             raise UsageError(
                 f"--column {field}={name}: {'fits several columns' if alike else 'there is no such column'}",
@@ -115,11 +115,11 @@ def find_columns(columns: Sequence[str], field: str) -> tuple[int, ...]:
 
     Raises UsageError if two could be the MAC address.
     """
-    plain = [_plain(name) for name in columns]
+    bare = [plain(name) for name in columns]
     found = [
-        tuple(plain.index(one) for one in names)
+        tuple(bare.index(one) for one in names)
         for names in _NAMES[field]
-        if all(one in plain for one in names)
+        if all(one in bare for one in names)
     ]
     if field == "name":  # "nom" is the family name where there is a "prenom"
         found.sort(key=len, reverse=True)
@@ -131,6 +131,6 @@ def find_columns(columns: Sequence[str], field: str) -> tuple[int, ...]:
     return found[0] if found else ()
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a column's name without insignificant differences."""
     return "".join(c for c in name.casefold() if c.isalnum())

@@ -50,7 +50,7 @@ class ProgressFacts:
     seconds_left: float | None
     """At this rate; None: not known, or the job waits."""
     waits: str
-    """What it waits for, in words; empty: nothing."""
+    """The wait, in words; empty: it waits for nothing."""
     wait_kind: str
     """A ``WaitKind``; empty: it waits for nothing."""
 

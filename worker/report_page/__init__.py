@@ -6,18 +6,19 @@ hash. Rows are data, and whatever a roster or the service wrote into them stays 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worker import lineage_report, report
-from worker.ledger import Ledger, Lineage, Member, Registration
+from worker.ledger import Ledger, Lineage, Member
 from worker.model import Job
 from worker.report import OWN_COLUMNS, PAGE, Lines
 from worker.report_page.pace import pace_of
 from worker.report_page.page import BEGIN, CSP, MOST_ROWS, About, Later, new_page
-from worker.report_page.tally import MarkedRow
+from worker.report_page.tally import MarkedLines
 from worker.seal import Seal
 
 __all__ = ["BEGIN", "CSP", "PAGE", "write", "write_lineage", "write_results"]
@@ -30,7 +31,7 @@ def write(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 
     Raises SiprosterError if the folder can't be written.
     """
-    with _of_job(ledger, job, folder) as add:
+    with _of_job(ledger, job, folder, report.summary(ledger, job, folder)) as add:
         for lines in report.lines_of_pages(ledger, seal, job):
             add(lines)
     return folder / PAGE
@@ -41,8 +42,7 @@ def write_results(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> dict[st
 
     The rows are read once for all files. Raises SiprosterError if the folder can't be written.
     """
-    with _of_job(ledger, job, folder) as add:
-        return report.write(ledger, seal, job, folder, add)
+    return report.write(ledger, seal, job, folder, partial(_of_job, ledger, job, folder))
 
 
 def write_lineage(ledger: Ledger, seal: Seal, lineage: Lineage, folder: Path) -> Path:
@@ -55,45 +55,53 @@ def write_lineage(ledger: Ledger, seal: Seal, lineage: Lineage, folder: Path) ->
     )  # fmt: skip
     with new_page(about, first.columns, folder) as add:
         for lines in lineage_report.pages(ledger, seal, lineage.members, list(jobs.values())):
-            add(list(_marked_rows(ledger, jobs, lines)))
+            add(_marked(ledger, jobs, lines))
     return folder / PAGE
 
 
 @contextmanager
-def _of_job(ledger: Ledger, job: Job, folder: Path) -> Iterator[Callable[[Lines], None]]:
+def _of_job(
+    ledger: Ledger, job: Job, folder: Path, summary: Mapping[str, Any]
+) -> Iterator[Callable[[Lines], None]]:
     """Open the page of a job and yield a function that adds its lines."""
     about = About(
-        job, report.summary(ledger, job, folder), pace_of(ledger.answers.of(job.id), job.started),
-        _later(ledger, job), "", job.rows <= MOST_ROWS,
+        job, summary, pace_of(ledger.answers.of(job.id), job.started), _later(ledger, job), "",
+        job.rows <= MOST_ROWS,
     )  # fmt: skip
-    undone = bool(about.summary["undo"])
+    undone = bool(summary["undo"])
     with report.explained(folder), new_page(about, job.columns, folder) as add_rows:
 
         def add(lines: Lines) -> None:
-            first, last = int(lines[0][_LINE]), int(lines[-1][_LINE])
-            results = ledger.undone.results(job.id, first, last) if undone else {}
-            tried = ledger.registrations.results(job.id, first, last) if job.verified else {}
-            if not (results or tried):
-                add_rows([(cells, "", None) for cells in lines])
-                return
-            add_rows([
-                (cells, results[line].result if (line := int(cells[_LINE])) in results else "",
-                 tried.get(line))
-                for cells in lines
-            ])  # fmt: skip
+            job_lines = job.id, int(lines[0][_LINE]), int(lines[-1][_LINE])
+            results = ledger.undone.results(*job_lines) if undone else {}
+            tried = ledger.registrations.results(*job_lines) if job.verified else {}
+            add_rows(MarkedLines(
+                lines,
+                _of_lines(lines, {line: one.result for line, one in results.items()}),
+                _of_lines(lines, {line: one.verdict for line, one in tried.items()}),
+            ))  # fmt: skip
 
         yield add
 
 
-def _marked_rows(ledger: Ledger, jobs: dict[str, Job], lines: Lines) -> Iterator[MarkedRow]:
-    """Yield the rows of a lineage, each with the result of trying it after the job whose outcome it has."""
+def _of_lines(lines: Lines, found: Mapping[int, str]) -> Sequence[str]:
+    """Return what was found about each line's row; empty: nothing."""
+    return [found.get(int(cells[_LINE]), "") for cells in lines] if found else [""] * len(lines)
+
+
+def _marked(ledger: Ledger, jobs: dict[str, Job], lines: Lines) -> MarkedLines:
+    """Return lines of a lineage, each with the result of trying it after the job whose outcome it has."""
     first, last = int(lines[0][_LINE]), int(lines[-1][_LINE])
-    tried: dict[str, dict[int, Registration]] = {
-        id_: ledger.registrations.results(id_, first, last) for id_, job in jobs.items() if job.verified
-    }
-    for cells in lines:
-        own = [*cells[:_UNDO], *cells[_UNDO + 1 :]]
-        yield own, cells[_UNDO], tried.get(cells[_JOB], {}).get(int(cells[_LINE]))
+    tried = {
+        (id_, line): one.verdict
+        for id_, job in jobs.items() if job.verified
+        for line, one in ledger.registrations.results(id_, first, last).items()
+    }  # fmt: skip
+    return MarkedLines(
+        [[*cells[:_UNDO], *cells[_UNDO + 1 :]] for cells in lines],
+        [cells[_UNDO] for cells in lines],
+        [tried.get((cells[_JOB], int(cells[_LINE])), "") for cells in lines],
+    )
 
 
 def _later(ledger: Ledger, job: Job) -> list[Later]:

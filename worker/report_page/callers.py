@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from worker.ledger import Registration
 from worker.model import Status
 
 _UNTESTED = "If your phone doesn't register, check its user name, password and realm, and restart it."
@@ -40,11 +39,13 @@ _UNDONE = {
 }
 
 
-def what_to_tell(status: Status, code: str, undo: str, tried: Registration | None) -> str:
-    """Return the sentence for the users of a kind of rows; ``undo``: what an undo has made of them."""
+def what_to_tell(status: Status, code: str, undo: str, verdict: str) -> str:
+    """Return the sentence for the users of a kind of rows.
+
+    ``undo``: what an undo has made of them; ``verdict``: the registrar's. Both are empty if there is none.
+    """
     if undo in _UNDONE:
         return _UNDONE[undo]
     if status.in_place:
-        verdict = tried.verdict if tried else ""
         return _IN_PLACE.get(verdict, f"Your account is set up. {_UNTESTED}")
     return next((_CODES[one] for one in code.split(";") if one in _CODES), _OTHERS[status])

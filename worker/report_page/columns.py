@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Final
 
-from worker.phones.columns import find_columns
-from worker.report_page.text import cut
+from worker.phones.columns import find_columns, plain
+from worker.report_page.text import cut_all
 
 _FIRST: Final = ("name", "extension", "did", "site")
 """Columns by which a caller is found, in the order in which they are shown."""
@@ -28,11 +27,12 @@ class ShownColumn:
     label: str
     at: tuple[int, ...]
 
-    def of(self, cells: Sequence[str]) -> str:
-        """Return the column's text of a row's own cells."""
+    def texts(self, own: Sequence[Sequence[str]]) -> Sequence[str]:
+        """Return the column's texts of some rows, whose own cells are given column by column."""
         if len(self.at) == 1:
-            return cut(cells[self.at[0]])
-        return cut(" ".join(filter(None, (cells[at] for at in self.at))))
+            return cut_all(own[self.at[0]])
+        parts = zip(*[own[at] for at in self.at], strict=True)
+        return cut_all([" ".join(filter(None, one)) for one in parts])
 
 
 def shown_columns(columns: Sequence[str], *, names_built: bool = False) -> list[ShownColumn]:
@@ -43,31 +43,14 @@ def shown_columns(columns: Sequence[str], *, names_built: bool = False) -> list[
     found = [at for field in _FIRST if (at := find_columns(columns, field))]
     used = {position for at in found for position in at}
     if not names_built:
-        used |= {position for position, name in enumerate(columns) if _plain(name) in _USER_NAMES}
+        used |= {position for position, name in enumerate(columns) if plain(name) in _USER_NAMES}
     found += [(position,) for position in range(len(columns)) if position not in used]
     return [ShownColumn(" ".join(columns[at] for at in one), one) for one in found[:_MOST]]
-
-
-def cells_reader(columns: Sequence[ShownColumn]) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Return a function that returns the texts of the shown columns from a row's own cells, however long.
-
-    It calls no function of Python's own for a row, unless a column joins several: there are many rows.
-    """
-    if any(len(column.at) > 1 for column in columns):
-        return lambda cells: [column.of(cells) for column in columns]
-    positions = [column.at[0] for column in columns]
-    if len(positions) > 1:
-        return itemgetter(*positions)
-    return itemgetter(slice(positions[0], positions[0] + 1) if positions else slice(0))
 
 
 def site_column(columns: Sequence[str]) -> int | None:
     """Return the position of the column that says where a user is, or belongs to; None: there is none."""
     if at := find_columns(columns, "site"):
         return at[0]
-    plain = list(map(_plain, columns))
-    return next((plain.index(name) for name in _GROUPS if name in plain), None)
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    names = list(map(plain, columns))
+    return next((names.index(name) for name in _GROUPS if name in names), None)

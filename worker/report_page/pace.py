@@ -36,7 +36,7 @@ class Pace:
     peak_at: dt.datetime
     rows: int
     seconds: float
-    """Of each bar."""
+    """Seconds that each bar covers."""
 
 
 def pace_of(points: Sequence[tuple[float, int]], started: dt.datetime | None) -> Pace | None:

@@ -20,7 +20,7 @@ from worker.model import Job, JobState, Status, utc_now
 from worker.reasons import plural
 from worker.report_page import text
 from worker.report_page.pace import HEIGHT, WIDTH, Pace
-from worker.report_page.tally import MarkedRow, Place, Tally
+from worker.report_page.tally import MarkedLines, Place, Tally
 
 PAGE: Final = report.PAGE
 BEGIN: Final = "<!doctype html>\n<!-- report by siproster -->"
@@ -82,9 +82,7 @@ class About:
 
 
 @contextmanager
-def new_page(
-    about: About, columns: Sequence[str], folder: Path
-) -> Iterator[Callable[[Sequence[MarkedRow]], None]]:
+def new_page(about: About, columns: Sequence[str], folder: Path) -> Iterator[Callable[[MarkedLines], None]]:
     """Open the page's file and yield a function that adds rows, in the roster's order.
 
     It has mode 0600 and gets its name when it is complete. Raises SiprosterError if it can't be written.
@@ -94,7 +92,7 @@ def new_page(
     with report.explained(folder), tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as spool:
         rows = _Spool(spool)
 
-        def add(page: Sequence[MarkedRow]) -> None:
+        def add(page: MarkedLines) -> None:
             shown = tally.add(page, everybody=about.everybody)
             if shown:
                 rows.add(text.rows_as_json(shown), len(shown))

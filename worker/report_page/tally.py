@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from worker.ledger import Registration
+from worker.lineage_report import REVERSED
 from worker.model import Status
-from worker.report import OWN_COLUMNS
 from worker.report_page.callers import what_to_tell
-from worker.report_page.columns import ShownColumn, cells_reader, shown_columns, site_column
-from worker.report_page.text import LONGEST, cut
+from worker.report_page.columns import ShownColumn, shown_columns, site_column
+from worker.report_page.text import cut, cut_all
 
-REVERSED: Final = ("removed", "restored")
-"""Results of an undo after which a row is not in place any more."""
 _REFUSED = ("wrong_password", "refused")
-_OWN = len(OWN_COLUMNS)
-_HEAD = 5
-"""Values of a row before its shown columns."""
 _MOST_LISTED = 25
 """Users who are not in place, listed for each site."""
 MOST_SITES: Final = 200
@@ -29,8 +22,18 @@ MOST_SITES: Final = 200
 
 _MOST_SPELLINGS = 10_000
 
-MarkedRow = tuple[Sequence[str], str, Registration | None]
-"""The cells of a result line, what an undo has made of the row, and the result of trying it."""
+ShownRow = tuple[Any, ...]
+"""A row's line, user, realm's index, kind's index, error, and the shown columns."""
+_Key = tuple[str, str, str, str, str]
+"""What rows of one kind share: job, status, code, what an undo has made of them, verdict."""
+
+
+class MarkedLines(NamedTuple):
+    """Result lines, what an undo has made of each, and what the registrar says; empty: nothing."""
+
+    lines: Sequence[Sequence[str]]
+    undone: Sequence[str]
+    verdicts: Sequence[str]
 
 
 class Place(StrEnum):
@@ -107,7 +110,7 @@ class Tally:
         self.columns: Sequence[ShownColumn] = shown_columns(columns, names_built=names_built)
         self.kinds: list[Kind] = []
         self.realms: list[str] = []
-        self._kinds: dict[Sequence[str], Kind] = {}
+        self._kinds: dict[_Key, Kind] = {}
         self._of_realms: dict[str, Group] = {}
         self._of_sites: dict[str, Group] = {}
         self._spellings: dict[str, Group] = {}
@@ -116,33 +119,31 @@ class Tally:
         self._site_name = columns[self._at] if self._at is not None else ""
         self._counts: Counter[tuple[Kind, Group, Group | None]] = Counter()
 
-    def add(self, rows: Iterable[MarkedRow], *, everybody: bool) -> list[list[Any]]:
+    def add(self, page: MarkedLines, *, everybody: bool) -> list[ShownRow]:
         """Count rows, and return those to show: all, or only those that need attention.
 
-        Each is its line, user, realm's index, kind's index, error, and the shown columns.
+        Whole columns are worked on, and only rows that need attention are looked at one by one: there are
+        many rows, and most have the same result.
         """
-        shown, counted = [], []
-        cells_of, site_at = cells_reader(self.columns), self._at
-        for cells, undo, tried in rows:
-            job, line, status, user, domain, host, _id, code, error, _attempts = cells[:_OWN]
-            key = (job, status, code, undo, tried.verdict if tried else "")
-            kind = self._kinds.get(key) or self._new_kind(key, tried)
-            own, name = cells[_OWN:], f"{user}@{domain}" if domain else user
-            realm = self._of_realms.get(host) or self._new_realm(host)
-            site = None if site_at is None else self._spellings.get(own[site_at]) or self._site(own[site_at])
-            counted.append((kind, realm, site))
-            attention = kind.needs_attention
-            if attention:
-                name, error = cut(name), cut(error)
-            if everybody or attention:
-                shown.append([int(line), name, realm.index, kind.index, error, *cells_of(own)])
-            if attention:
-                called = self.columns[0].of(own) if self.columns else ""
-                for group in (realm, site):
+        job, line, status, user, domain, host, _id, code, error, _attempts, *own = zip(
+            *page.lines, strict=True
+        )
+        kinds = self._kinds_of(list(zip(job, status, code, page.undone, page.verdicts, strict=True)))
+        realms = self._realms_of(host)
+        sites = [None] * len(kinds) if self._at is None else self._sites_of(own[self._at])
+        self._counts.update(zip(kinds, realms, sites, strict=True))
+        numbers = [*map(int, line)]
+        names = cut_all([f"{one}@{at}" if at else one for one, at in zip(user, domain, strict=True)])
+        cells = [column.texts(own) for column in self.columns]
+        called = cells[0] if cells else [""] * len(kinds)
+        for at, kind in enumerate(kinds):
+            if kind.needs_attention:
+                for group in (realms[at], sites[at]):
                     if group and len(group.listed) < _MOST_LISTED:
-                        group.listed.append((int(line), name, called, kind))
-        self._counts.update(counted)
-        return _cut(shown)
+                        group.listed.append((numbers[at], names[at], called[at], kind))
+        indexes = [realm.index for realm in realms], [kind.index for kind in kinds]
+        rows = zip(numbers, names, *indexes, cut_all(error), *cells, strict=True)
+        return [row for row, kind in zip(rows, kinds, strict=True) if everybody or kind.needs_attention]
 
     def count(self) -> None:
         """Count what was added, for all that is asked from here on."""
@@ -185,23 +186,33 @@ class Tally:
         groups = sorted(self._of_realms.values(), key=lambda group: -group.planned)
         return "realm", groups[:MOST_SITES]
 
-    def _new_kind(self, key: tuple[str, str, str, str, str], tried: Registration | None) -> Kind:
-        job, word, code, undo, verdict = key
+    def _kinds_of(self, keys: Sequence[_Key]) -> list[Kind]:
+        for key in dict.fromkeys(keys):
+            if key not in self._kinds:
+                self._kinds[key] = self._new_kind(*key)
+        return [self._kinds[key] for key in keys]
+
+    def _new_kind(self, job: str, word: str, code: str, undo: str, verdict: str) -> Kind:
         status = Status(word)
         place = Place.WAIVED if status is Status.SKIPPED else Place.OPEN
         if status.in_place and undo not in REVERSED:
             place = Place.IN_PLACE
-        tell = what_to_tell(status, code, undo, tried)
+        tell = what_to_tell(status, code, undo, verdict)
         attention = place is Place.OPEN or verdict in _REFUSED
         kind = Kind(len(self.kinds), job, status, code, undo, verdict, place, tell, attention)
         self.kinds.append(kind)
-        self._kinds[key] = kind
         return kind
 
-    def _new_realm(self, host: str) -> Group:
-        group = self._of_realms[host] = Group(host or "(no realm)", len(self.realms))
-        self.realms.append(host)
-        return group
+    def _realms_of(self, hosts: Sequence[str]) -> list[Group]:
+        for host in dict.fromkeys(hosts):
+            if host not in self._of_realms:
+                self._of_realms[host] = Group(host or "(no realm)", len(self.realms))
+                self.realms.append(host)
+        return [self._of_realms[host] for host in hosts]
+
+    def _sites_of(self, cells: Sequence[str]) -> list[Group | None]:
+        found = {cell: self._spellings.get(cell) or self._site(cell) for cell in dict.fromkeys(cells)}
+        return [found[cell] for cell in cells]
 
     def _site(self, cell: str) -> Group | None:
         """Return the group of a site that is new, or spelled in a new way; None if they are too many."""
@@ -215,10 +226,3 @@ class Tally:
         if len(self._spellings) < _MOST_SPELLINGS:
             self._spellings[cell] = group
         return group
-
-
-def _cut(rows: list[list[Any]]) -> list[list[Any]]:
-    """Return rows whose columns are not too long; nearly always the same."""
-    if max(map(len, chain.from_iterable([row[_HEAD:] for row in rows])), default=0) <= LONGEST:
-        return rows
-    return [[*row[:_HEAD], *map(cut, row[_HEAD:])] for row in rows]

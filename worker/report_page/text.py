@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Final
 
 from markupsafe import Markup, escape
@@ -40,13 +41,18 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def cut_all(texts: Sequence[str]) -> Sequence[str]:
+    """Return texts that are not longer than a cell may be; nearly always the same ones."""
+    return texts if max(map(len, texts), default=0) <= LONGEST else [*map(cut, texts)]
+
+
 def as_json(value: Any) -> Markup:
     """Return a value as JSON that stays data inside of a ``<script>``, whatever its texts are."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Markup(_unsafe(lambda found: _UNSAFE[found[0]], text))  # noqa: S704  no < is left in it
 
 
-def rows_as_json(rows: list[list[Any]]) -> Markup:
+def rows_as_json(rows: Sequence[Sequence[Any]]) -> Markup:
     """Return rows of texts and numbers as ``as_json`` does, their texts ``visible``."""
     text = as_json(rows)
     if text.isprintable() and "\\" not in text:  # nearly every page, and asking is cheaper

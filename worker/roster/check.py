@@ -243,7 +243,7 @@ def _password_problems(password: str) -> list[Problem]:
     if not password:
         return [Problem("password_missing", "password: empty, but every row needs one")]
     if is_placeholder(password):
-        text = "password: a word that stands for no password; anybody could guess it"
+        text = "password: a placeholder for an empty value; anybody could guess it"
         return [Problem("password_placeholder", text)]
     if is_masked(password):
         return [Problem("password_masked", "password: masked; the export hid the real one")]
@@ -254,7 +254,7 @@ def _password_problems(password: str) -> list[Problem]:
         text = "password: a hash, as {SSHA}… or $2y$… are, from which nobody can tell the password"
         return [Problem("digest_only", text)]
     if clear_scheme(password):
-        text = "password: a storage scheme such as {PLAIN} stands in front of it; export the password alone"
+        text = "password: begins with a storage scheme such as {PLAIN}; export the password alone"
         return [Problem("password_scheme", text)]
     try:
         password.encode()

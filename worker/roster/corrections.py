@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from worker.errors import UsageError
-from worker.model import Options, Row
+from worker.model import Blanks, Options, Row
 from worker.reasons import plural
 from worker.roster.doubted import refuse_doubts
 from worker.roster.duplicates import DuplicateIndex
@@ -137,6 +137,7 @@ class _Corrections:
         if carried:
             with suppress(UsageError):  # the caller says so, with the job's own columns
                 users = fields_of(carried, options)["username"]
+        self._strip = options.blanks is Blanks.STRIP
         self._needed = [at for at, name in enumerate(header.names) if at == self._password or name in users]
         self._kept = [
             (at, name)
@@ -174,8 +175,13 @@ class _Corrections:
             raise self._wrong(line, f"{found}, but the header has {plural(self._header.named, 'column')}")
         if fields[self._job] != self._expected:
             # In a line with shifted cells, this one may be anything, and is not shown.
-            other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
-            raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
+            other = fields[self._job] if _job_id(fields[self._job]) else ""
+            its = f"; for {other}: siproster retry {other} --corrections FILE" if other else ""
+            raise UsageError(
+                f"{self._header.place}, line {line}: it is from job {other or 'another one, or none'}, not "
+                f"from {self._expected}",
+                f"for {self._expected}, give its own failed.csv{its}",
+            )
         if not _number(fields[self._row]):
             raise self._wrong(line, "bw__row is not a line number")
         if self._guessed and self._password is not None and not fields[self._password].isascii():
@@ -188,6 +194,8 @@ class _Corrections:
         return line, fields
 
     def _correction(self, fields: Fields) -> dict[str, str]:
+        if self._strip:
+            fields = [cell.strip() for cell in fields]
         cells = {name: restored(fields[at]) for at, name in self._kept if fields[at] != CUT}
         if self._password is not None and fields[self._password]:
             cells[PASSWORD] = fields[self._password]

@@ -14,7 +14,7 @@ ERRORS: Final = (
     r"VALEUR!|NOMBRE!|\xa1REF!|\xa1VALOR!|\xbfNOMBRE\?|\xa1NUM!|VALOR!|NOME\?|RIF!|VALORE!|VERW!|NAAM\?|WAARDE!|"
     r"ADR!|ARG!|NAZWA\?|LICZBA!)"
 )
-"""What spreadsheets of eight languages write where a formula has no value."""
+"""Texts that spreadsheets in eight languages write for a formula without a value."""
 DAMAGED: Final = rf"{SCIENTIFIC}|=\"[^\"]*\"|{ERRORS}|##+"
 """Certainly not as typed: a rounded number, ``="0306703"``, an error or a column too narrow."""
 _MONTH = (

@@ -76,7 +76,7 @@ class Database:
             raise
         except UnicodeError:
             raise UsageError(
-                f"{self.place}: a column's name is no UTF-8", "name it in a --query: … AS password"
+                f"{self.place}: a column's name is not UTF-8", "name it in a --query: … AS password"
             ) from None
         except Exception as error:  # each driver has its own; the texts of some hold parts of the query
             own = not options.query

@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One of the first lines, in which only words that stand in headers are shown."""
+    """One of the first lines, in which only words that occur in headers are shown."""
 
     line: int
     cells: tuple[str, ...]
@@ -256,7 +256,7 @@ class _Columns:
             return "--map names it"
         if self._assignment:
             return f"{self._title} has it there"
-        return self._suggestion(at)[1] or "its name stands for it"
+        return self._suggestion(at)[1] or "by its name"
 
     def _suggestion(self, at: int) -> tuple[str, str]:
         """Return the field that a column's name stands for, and the reason."""
@@ -264,13 +264,13 @@ class _Columns:
         if self._header.is_own(at):
             return "", "a column of siproster's own results, which is not read"
         if self._is_decoy(at):
-            return "", "of a mailbox, a PIN, a web or administrator login, or for show: not the phone's"
+            return "", "for a mailbox, a PIN, a web or administrator login, or display: not the phone's"
         for field_, names in ALIASES.items():
             rank = rank_of(field_, name) if field_ in RANKED else None
             if rank == 0:
                 return field_, f"its name says that it is the phone's {field_}"
             if rank is not None or plain(name) in names:
-                return field_, f"its name may stand for the {field_}"
+                return field_, f"its name suggests that it is the {field_}"
         return "", ""
 
     def _is_decoy(self, at: int) -> bool:

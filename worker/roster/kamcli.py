@@ -70,7 +70,7 @@ def _objects(lines: TextIO, shown: str) -> Iterator[tuple[int, str]]:
     rest, at, line = lines.read(_CHUNK), 0, 1
     opening = re.compile(r"\ufeff?\s*+\[").match(rest)
     if opening is None:
-        raise UsageError(f"{shown} is no list of JSON objects", _AGAIN)
+        raise UsageError(f"{shown} is not a list of JSON objects", _AGAIN)
     line += line_ends(opening[0])
     at = opening.end()
     while True:
@@ -114,7 +114,7 @@ def _reader(names: list[str]) -> Callable[[_Pairs | Malformed], Fields]:
             pairs = [(name, row[name]) for name in names]
         for at in positions:
             if not isinstance(pairs[at][1], _TEXT_OR_NULL):
-                text = f"{names[at]} is no text in quotes: zeros in front of a number would be lost"
+                text = f"{names[at]} is not a text in quotes: leading zeros of a number would be lost"
                 return Malformed(text)
         fields = [value if value.__class__ is str else _text(value) for _, value in pairs]
         if _unusable("".join(fields)):

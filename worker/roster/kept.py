@@ -159,7 +159,7 @@ def _groups(records: Iterator[Record]) -> Iterator[_Packed]:
 
 def _records(stream: BinaryIO) -> Iterator[Record]:
     while size := stream.read(_SIZE):
-        # What the spool opens, this process has sealed.
+        # This process has sealed everything that the spool opens.
         lines, table, doubts = marshal.loads(stream.read(int.from_bytes(size)))  # noqa: S302
         for at, doubt in doubts.items():
             table[at] = Malformed(doubt) if isinstance(doubt, str) else Doubted(table[at], doubt)

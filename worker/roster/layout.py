@@ -333,7 +333,9 @@ class _Deciding:
         taken = empty.union(self.chosen.values())
         near = self.header.nearest(wanted, taken, field)
         column = shlex.quote(near) if near else "COLUMN"
-        hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
+        hint = self.header.guess(wanted, taken, field)
+        if self.header.may_be_shown:
+            hint = f"--map {field}={column} names it; {hint}"
         if doubted := self._doubted_option():
             hint = f"leave out {doubted}, which siproster finds itself; the header may also be missing"
         return UsageError(f"{self.header.place} has no {field} column", hint)

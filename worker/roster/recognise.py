@@ -77,7 +77,7 @@ def _open(source: Source, options: Options) -> Opened:
     if isinstance(source, Database):
         return _open_database(source, options)
     if options.query:
-        raise UsageError(f"--query reads a database, and {source.shown} is none", "leave it out")
+        raise UsageError(f"--query reads a database, and {source.shown} isn't one", "leave it out")
     if isinstance(source, Folder):
         return _open_folder(source, options)
     if open_book := format_of(source):

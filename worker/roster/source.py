@@ -220,7 +220,7 @@ def _unpacked(path: Path) -> Source:
             return Spooled(_text(path.stem), _text(str(path.absolute())), cast(BinaryIO, Bounded(stream)))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UsageError(
-            f"{path} can't be unpacked: it is damaged, or no gzip file", "try: gunzip -t"
+            f"{path} can't be unpacked: it is damaged, or not a gzip file", "try: gunzip -t"
         ) from None
 
 

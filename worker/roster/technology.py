@@ -16,7 +16,7 @@ _OTHERS: Final = frozenset({
     "iax", "iax2", "dahdi", "zap", "zaptel", "sccp", "skinny", "mgcp", "h323", "unistim", "virtual", "fxs",
     "fxo", "analog", "analogue", "isdn", "trunk",
 })  # fmt: skip
-"""What such a column has where the password is not that of a SIP phone."""
+"""Values of such a column for entries whose password is not that of a SIP phone."""
 
 
 def no_other_technology(names: Sequence[str]) -> Callable[[Row, Sequence[str]], None] | None:

@@ -93,5 +93,5 @@ def unpacked(file: UploadedFile, most: int = MOST_UNPACKED) -> UploadedFile | Co
             return CorrectedSource(Spooled(stem, file.place, content), file.corrections, file.version)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UsageError(
-            f"{file.shown} can't be unpacked: it is damaged, or no gzip file", "unpack it and upload that"
+            f"{file.shown} can't be unpacked: it is damaged, or not a gzip file", "unpack it and upload that"
         ) from None

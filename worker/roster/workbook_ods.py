@@ -279,7 +279,7 @@ def _repeats(text: str | None, most: int) -> int:
     if text is None:
         return 1
     if not (text.isdecimal() and len(text) < 10):
-        raise Damaged("a number of repetitions is no number")
+        raise Damaged("a number of repetitions is not a number")
     return max(1, min(int(text), most + 1))
 
 

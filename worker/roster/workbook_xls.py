@@ -101,7 +101,7 @@ def _guarded(read: Any) -> Any:
     except xlrd.XLRDError as error:
         if "encrypted" in str(error):
             raise Protected from None
-        raise Damaged("it is no Excel workbook, or is incomplete") from None
+        raise Damaged("it is not an Excel workbook, or is incomplete") from None
     except (Damaged, KeyboardInterrupt):
         raise
     except Exception:

@@ -26,8 +26,8 @@ from worker.web.error_pages import error_page
 from worker.web.guard import Endpoint, Guard, endpoint
 from worker.web.render import HERE
 from worker.web.rows import RowTables
+from worker.web.sign_in_throttle import SignInThrottle
 from worker.web.site import Page, Site
-from worker.web.tries import Tries
 from worker.web.work import Work
 
 ROUTES: list[Page] = [
@@ -57,7 +57,7 @@ def make_app(site: Site, pages: Sequence[Page] = ROUTES) -> Starlette:
     app.state.navigation = [(page.path, page.label, page.role) for page in pages if page.label]
     app.state.uploads = Counter()
     app.state.streams = Counter()
-    app.state.tries = Tries(site.bounds.tries)
+    app.state.sign_in_throttle = SignInThrottle(site.bounds.tries)
     return app
 
 

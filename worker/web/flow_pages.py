@@ -8,16 +8,18 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.ledger import CellCorrection, Ledger, Role, Upload
+from worker.ledger import CellCorrection, Ledger, Role, StepState, Upload
 from worker.model import JobState
 from worker.web.access import asker_of, upload_of, why_not_approve, work_of
 from worker.web.column_form import settings_of, view_of_columns
+from worker.web.intent import origin_of
 from worker.web.job_view import known_jobs
-from worker.web.live import News, stream
+from worker.web.live import News, news_of, stream
 from worker.web.plan_view import plan_view
 from worker.web.render import render
 from worker.web.row_table import corrections_of, plan_table
-from worker.web.site import Page, PageError, audit, person_of, see_other, site_of
+from worker.web.site import Page, PageError, Site, audit, person_of, see_other, site_of
+from worker.web.work import AT_ONCE
 
 _WAITS = {
     "inspect": ("Reading the file", "The file is being read to find out its format and columns."),
@@ -28,6 +30,8 @@ _WAITS = {
     "approve": ("Starting the import", "The plan was approved. The import is about to begin."),
 }
 
+_READING = ("inspect", "plan")
+
 
 def job_of_upload(ledger: Ledger, upload: Upload) -> str:
     """Return the job that carries out, or has carried out, the plan of an upload; empty: there is none.
@@ -36,8 +40,9 @@ def job_of_upload(ledger: Ledger, upload: Upload) -> str:
     """
     if upload.job or not upload.plan:
         return upload.job
-    if job := ledger.jobs.get(upload.plan).carried_out_by:
-        return job
+    for plan in known_jobs(ledger, [upload.plan]):  # it is removed with a discarded upload
+        if plan.carried_out_by:
+            return plan.carried_out_by
     made = [id_ for id_ in ledger.jobs.children(upload.plan) if ledger.jobs.state(id_) is JobState.STOPPED]
     return max(made, default="")
 
@@ -96,8 +101,10 @@ def plan_page(request: Request) -> Response:
     job, here = site.ledger.jobs.get(upload.plan), f"/uploads/{upload.id}"
     view = plan_view(site.ledger, job, request.app.state.tables.counts(job))
     table = plan_table(request, job, troubled=view.troubled, upload=upload)
+    fields = (work_of(request).planned(upload) or {}).get("fields", {})
     return render(
         request, "plan.html", job=job, view=view, table=table, error=upload.error,
+        origin=origin_of(site, job, upload, fields),
         why_not=why_not_approve(request, upload.authors), approve=f"{here}/approve",
         discard=f"{here}/discard", columns=f"{here}/columns",
     )  # fmt: skip
@@ -144,8 +151,9 @@ def upload_events(request: Request) -> Response:
     def look() -> News:
         work_of(request)
         upload = ledger.uploads.get(id_)
-        over = not upload.child or job_of_upload(ledger, upload)
-        return ("over", f"/uploads/{id_}") if over else ("facts", "{}")
+        if not upload.child or job_of_upload(ledger, upload):
+            return "over", f"/uploads/{id_}"
+        return news_of({"waits": _waits_for(site_of(request), upload)})
 
     return stream(request, look)
 
@@ -168,8 +176,22 @@ def _refuse_changed(request: Request, upload: Upload) -> None:
 def _waiting(request: Request, upload: Upload, step: int) -> Response:
     heading, text = _WAITS[upload.step]
     return render(
-        request, "waiting.html", heading=heading, text=text, step=step, events=f"/uploads/{upload.id}/events"
-    )
+        request, "waiting.html", heading=heading, text=text, step=step, events=f"/uploads/{upload.id}/events",
+        waits=_waits_for(site_of(request), upload),
+    )  # fmt: skip
+
+
+def _waits_for(site: Site, upload: Upload) -> str:
+    """Return whose files have to be read before this one; empty if its turn has come."""
+    running = [step for step in site.ledger.steps.in_state(StepState.RUNNING) if step.step in _READING]
+    mine = next((step for step in running if step.subject == upload.place), None)
+    if mine is None or mine.begun:
+        return ""
+    reading = [step for step in running if step.begun and step.server == mine.server]
+    own = any(step.person == mine.person for step in reading)
+    if own and (site.sign_in or len(reading) >= AT_ONCE):
+        return f"Waiting until {mine.person}'s other file has been read."
+    return "Waiting until other people's files have been read." if len(reading) >= AT_ONCE else ""
 
 
 ROUTES = [

@@ -10,17 +10,20 @@ from itertools import islice
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker import report
+from worker import report, roster_template
 from worker.ledger import Ledger, Role, Upload
-from worker.model import Job
-from worker.web.access import sees_all, work_of
+from worker.model import Job, JobState
+from worker.web.access import sees_all, why_not_approve, work_of
 from worker.web.job_view import is_active, known_jobs, state_of
 from worker.web.render import render
-from worker.web.site import Page, Site, offset_of, person_of, site_of
+from worker.web.site import Page, PageError, Site, offset_of, person_of, site_of
 from worker.web.words import BAD, PLAIN, size
 
 _RECENT = 8
 _PAGE = 50
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_LOOKED_AT = 100
+"""Latest jobs among which plans that wait for approval are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,10 @@ def start(request: Request) -> Response:
     """Return the start page: the form for a file, and the last uploads and jobs."""
     site = site_of(request)
     pending = work_of(request).pending() if sees_all(request) else []
-    return render(request, "start.html", limit=size(site.max_upload), pending=pending,
-                  entries=list(islice(_entries(request), _RECENT)))  # fmt: skip
+    return render(
+        request, "start.html", limit=size(site.max_upload), pending=pending, plans=list(_waiting(request)),
+        entries=list(islice(_entries(request), _RECENT)),
+    )  # fmt: skip
 
 
 def history(request: Request) -> Response:
@@ -70,6 +75,16 @@ def _entries(request: Request) -> Iterator[Entry]:
         yield _job_entry(site.ledger, job)
 
 
+def _waiting(request: Request) -> Iterator[Job]:
+    """Yield the plans among the latest jobs that the reader may approve."""
+    if sees_all(request):
+        for job in islice(_all_jobs(site_of(request)), _LOOKED_AT):
+            if job.saved and job.state is JobState.PLANNING:
+                upload = site_of(request).ledger.uploads.of_job(job.id)
+                if not why_not_approve(request, upload.authors if upload else ()):
+                    yield job
+
+
 def _upload_entry(upload: Upload) -> Entry:
     state, kind = "Uploaded", PLAIN
     if upload.child:
@@ -94,7 +109,7 @@ def _job_entry(ledger: Ledger, job: Job) -> Entry:
 def _all_jobs(site: Site) -> Iterator[Job]:
     """Yield the jobs of the account, without plans that another job has carried out."""
     for job in known_jobs(site.ledger, site.ledger.jobs.newest()):
-        if (job.host, job.account) == (site.host, site.account) and not job.carried_out_by:
+        if site.serves(job) and not job.carried_out_by:
             yield job
 
 
@@ -108,7 +123,22 @@ def _jobs_of(ledger: Ledger, uploads: list[Upload]) -> Iterator[Job]:
             yield from (job for job in known_jobs(ledger, [id_]) if not job.carried_out_by)
 
 
+def template(request: Request) -> Response:
+    """Return an empty roster to fill in."""
+    name = request.path_params["name"]
+    if name == "roster.csv":
+        content, kind = roster_template.table(roster_template.RULES).encode(), "text/csv; charset=utf-8"
+    elif name == "roster.xlsx":
+        content, kind = roster_template.workbook(roster_template.RULES), _WORKBOOK
+    else:
+        raise PageError(404, "there is no such file", "the start page has the empty rosters")
+    return Response(
+        content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
 ROUTES = [
     Page("/", start, ("GET",), Role.UPLOAD, label="Upload"),
+    Page("/template/{name}", template, ("GET",), Role.UPLOAD),
     Page("/jobs", history, ("GET",), Role.UPLOAD, label="History"),
 ]

@@ -12,10 +12,11 @@ from starlette.responses import FileResponse, Response
 from worker import report, report_page
 from worker.errors import Conflict
 from worker.ledger import CellCorrection, Role, Step, StepState, UndoResults
-from worker.model import Job, JobState, Status, utc_now
+from worker.model import Job, JobState, utc_now
 from worker.progress import facts_of, observed
 from worker.reasons import plural
 from worker.web.access import asker_of, job_of, sees_all, why_not_approve, why_not_resume, work_of
+from worker.web.intent import of_step, origin_of, undo_sentences
 from worker.web.job_view import JobView, is_active, known_jobs, view_of
 from worker.web.live import News, news_of, stream, texts_of
 from worker.web.plan_view import plan_view
@@ -35,6 +36,11 @@ _FILES = {
 }
 
 
+_CANCEL = (
+    "What is being sent now is finished, and the job can't be resumed. Users who are in place stay as they"
+    " are. The other rows can be run again as a new job."
+)
+
 _WRITING_SECONDS = 15.0
 """Seconds within which a job's process writes its files; those of large jobs come later."""
 
@@ -47,6 +53,8 @@ class JobAction:
     url: str
     kind: str = ""
     get: bool = False
+    sure: str = ""
+    """What it means, which is asked first; empty: it is done at once."""
 
 
 def job_page(request: Request) -> Response:
@@ -58,13 +66,16 @@ def job_page(request: Request) -> Response:
     live = _is_live(request, job, step)
     job = site.ledger.jobs.get(job.id)  # it may have ended by then, and a page that isn't live shows the end
     summary = report.summary(site.ledger, job, work.folder(job))
-    view = view_of(site.ledger, job, summary)
+    view, pending = view_of(site.ledger, job, summary), None
+    if step and step.state is StepState.PENDING:
+        pending = step
     return render(
         request, "job.html", job=job, view=view, live=live, facts=_facts(request, job, step) if live else {},
-        step=step if step and step.state is StepState.PENDING else None, hosts=summary["realms"],
+        step=pending, intent=of_step(site, job, pending, summary) if pending else [], hosts=summary["realms"],
         why_not=why_not_approve(request, step.authors if step else ()), error=_error(step),
         actions=[] if _is_at_work(step) else list(_actions(request, job, view, step)),
         commands=list(_commands(job, view)), files=None if live else _files(request, job),
+        report=not live and (work.folder(job) / report_page.PAGE).is_file(),
         table=None if live else job_table(request, job, troubled=bool(summary["not_in_place"])),
     )  # fmt: skip
 
@@ -98,6 +109,7 @@ def _saved_plan(request: Request, job: Job) -> Response:
         request, "plan.html", job=job, view=view, table=plan_table(request, job, troubled=view.troubled),
         error=_error(ledger.steps.get(f"job:{job.id}")), why_not=why_not_approve(request, ()), columns="",
         approve=f"{here}/approve", discard=f"{here}/cancel",
+        origin=origin_of(site_of(request), job, None, {}),
     )  # fmt: skip
 
 
@@ -128,7 +140,7 @@ def _actions(request: Request, job: Job, view: JobView, step: Step | None) -> It
     if "retry" in view.can and sees_all(request):
         yield JobAction("Run the failed rows again", f"{here}/retry", "primary", get=True)
     if "cancel" in view.can:
-        yield JobAction("Cancel the rest", f"{here}/cancel")
+        yield JobAction("Cancel the rest", f"{here}/cancel", sure=_CANCEL)
     if "undo" in view.can and sees_all(request):
         yield JobAction("Undo…", f"{here}/undo", "danger", get=True)
 
@@ -176,8 +188,9 @@ def pause(request: Request) -> Response:
     job = job_of(request)
     audit(request, "pause", job.id)
     if not work_of(request).pause(job):
-        raise Conflict(f"job {job.id} can't be paused from here: it runs on another machine, or has ended",
-                       "reload its page")  # fmt: skip
+        raise Conflict(
+            f"job {job.id} has ended, or can't be paused from here", "reload its page, which says why"
+        )
     return see_other(f"/jobs/{job.id}")
 
 
@@ -225,7 +238,7 @@ def started_page(request: Request) -> Response:
         # Without an error, no row was left to run again.
         return see_other(f"/jobs/{job.id}" + ("/retry" if step.step == "retry" and step.error else ""))
     text, events = "The rows are checked once more, then they are sent.", f"/jobs/{job.id}/started/events"
-    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events)
+    return render(request, "waiting.html", heading="Starting", text=text, step=4, events=events, waits="")
 
 
 def started_events(request: Request) -> Response:
@@ -247,17 +260,11 @@ def write_files(request: Request) -> Response:
 
 def undo_page(request: Request) -> Response:
     """Ask whether a job is to be undone, with the numbers."""
-    ledger, job = site_of(request).ledger, job_of(request)
-    counts = ledger.rows.counts(job.id, job.rows)
+    site, job = site_of(request), job_of(request)
     return render(
-        request, "undo.html", job=job, number=plural(ledger.changes.rows(job.id), "user"),
-        created=_users(counts.get(Status.CREATED, 0)), updated=_users(counts.get(Status.UPDATED, 0)),
-        deleted=_users(ledger.rows.leaver_counts(job.id).get(Status.DELETED, 0)),
+        request, "undo.html", job=job, number=plural(site.ledger.changes.rows(job.id), "user"),
+        intent=list(undo_sentences(site, job)),
     )  # fmt: skip
-
-
-def _users(number: int) -> str:
-    return plural(number, "user") if number else ""
 
 
 def undo(request: Request) -> Response:

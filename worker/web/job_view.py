@@ -9,14 +9,12 @@ from typing import Any
 
 from worker import advice, codes
 from worker.errors import NotFound
-from worker.importing.process_id import is_alive
-from worker.ledger import Ledger
+from worker.importing.process_id import is_alive, may_interrupt
+from worker.ledger import Ledger, shown
 from worker.model import Job, JobState, Status
 from worker.reasons import plural
 from worker.states import Reason
 from worker.web.words import BAD, GOOD, PLAIN, STATES, STATUSES, WARN, Number, sentence
-
-_OVER = (JobState.DONE, JobState.STOPPED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,9 @@ class JobView:
     family: Sequence[tuple[str, str]]
     """Other jobs that belong to it, each with what it is."""
     can: frozenset[str] = field(default_factory=frozenset)
-    """What may be done about it: pause, cancel, resume, retry, undo, approve."""
+    """The possible actions: pause, cancel, resume, retry, undo, approve."""
+    why_not_pause: str = ""
+    """Why a running job can't be paused from here, and what to type instead; empty if it can."""
     reasons_title: str = "Why rows are not in place"
 
 
@@ -76,11 +76,30 @@ def view_of(ledger: Ledger, job: Job, summary: Mapping[str, Any]) -> JobView:
     """Return a job's view. ``summary``: ``report.summary``'s."""
     active = is_active(ledger, job)
     state, kind = state_of(job, summary, active=active)
+    why_not_pause = _why_not_pause(ledger, job) if active and job.state is not JobState.PLANNING else ""
     return JobView(
         state, kind, active, _verdict(job, summary), list(_numbers(job, summary, active=active)),
         _reasons(job, summary), list(_family(ledger, job)),
-        frozenset(_possible(ledger, job, summary, active=active)),
+        frozenset(_possible(ledger, job, summary, active=active)) - ({"pause"} if why_not_pause else set()),
+        why_not_pause,
     )  # fmt: skip
+
+
+def _why_not_pause(ledger: Ledger, job: Job) -> str:
+    """Return why a running job can't be paused from here, and what to type instead; empty if it can."""
+    holder = ledger.accounts.holder_of(job)
+    if not holder or may_interrupt(holder):
+        return ""
+    if ":" not in holder:
+        return (
+            "Workers carry this job out, so it can't be paused. To end it and send the rest later: "
+            f"`siproster cancel {job.id}`, then `siproster retry {job.id}`."
+        )
+    pid = holder.rpartition(":")[2].partition(".")[0]
+    return (
+        f"It can't be paused from here: {shown(holder)} works on it. "
+        f"Press Ctrl-C in its terminal, or type on that machine, as its user: `kill {pid}`."
+    )
 
 
 def state_of(job: Job, summary: Mapping[str, Any], *, active: bool) -> tuple[str, str]:
@@ -138,11 +157,12 @@ def _why(job: Job) -> list[str]:
     """Return why a job has stopped, and what to do about it."""
     if job.why is None:
         return ["The process that worked on it has ended. Nothing is lost: resume it."]
+    if job.why.reason is Reason.INTERRUPTED:
+        return ["It was paused, or its process was ended. Nothing is lost: Resume goes on with the rest."]
+    if job.why.reason is Reason.CANCELLED:
+        return [sentence(job.why.text), "The rows that are not in place can be run again as a new job."]
     found = codes.of_reason(job.why.reason)
-    texts = [sentence(job.why.text)]
-    if found and job.why.reason not in (Reason.INTERRUPTED, Reason.CANCELLED):
-        texts.append(sentence(found.advice))
-    return texts
+    return [sentence(text) for text in (job.why.text, found.advice if found else "") if text]
 
 
 def _numbers(job: Job, summary: Mapping[str, Any], *, active: bool) -> Iterator[Number]:
@@ -210,15 +230,14 @@ def _possible(ledger: Ledger, job: Job, summary: Mapping[str, Any], *, active: b
             yield from ("approve", "cancel")
         return
     if active:
-        holder = ledger.accounts.holder_of(job)
         if job.state is not JobState.PLANNING:
-            yield from ("pause", "cancel") if ":" in holder else ("cancel",)
+            yield from ("pause", "cancel")
         return
     if summary["undo_state"] == "done":
         return
     if (job.state.active or job.state is JobState.STOPPED) and not summary["undo_state"]:
         yield from ("resume", "cancel")
-    if job.state in _OVER and not summary["undo_state"] and summary["not_in_place"]:
+    if not job.state.active and not summary["undo_state"] and summary["not_in_place"]:
         yield "retry"
-    if job.state in _OVER and ledger.changes.rows(job.id):
+    if not job.state.active and ledger.changes.rows(job.id):
         yield "undo"

@@ -18,12 +18,12 @@ ACTIONS: Mapping[Action, tuple[str, str]] = {
     Action.UPDATE: ("To change", WARN),
     Action.UNCHANGED: ("Already up to date", PLAIN),
     Action.EXISTS: ("Left alone", BAD),
-    Action.INVALID: ("Refused", BAD),
+    Action.INVALID: ("Invalid", BAD),
     Action.SKIP: ("Skipped", PLAIN),
 }
 
 WARNINGS = {code.name: sentence(code.meaning.partition(";")[0]) for code in codes.WARNINGS}
-"""What each warning means, in short."""
+"""Warning code to its meaning, in short."""
 
 _ADVICE = {code.name: sentence(code.advice) for code in codes.WARNINGS}
 
@@ -32,23 +32,16 @@ _OUTDATED = "Phones with the old password will no longer be able to register."
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """Rows that drew the same warning."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class PlanView:
     """The texts and numbers on the page of a plan."""
 
     numbers: Sequence[Number]
     sentences: Sequence[str]
-    """What approving it means."""
+    """The consequences of approving it."""
     held: str
     """Why an import would have been held back; empty: it would not."""
-    warnings: Sequence[Warned]
+    warnings: Sequence[ReasonRow]
+    """Why rows should be looked at although they would be sent."""
     reasons: Sequence[ReasonRow]
     can_import: bool
     """Whether there is anything to be sent."""
@@ -90,15 +83,14 @@ def _sentences(job: Job, actions: Mapping[str, int], leavers: int) -> Iterator[s
         yield f"{users} with a different password or application, and will be left alone."
     if invalid := actions.get(Action.INVALID, 0):
         yield f"{plural(invalid, 'row')} will not be sent. The table below says why."
+    if job.options.create_realm:
+        yield f"The realm {job.options.realm} will be created if it doesn't exist."
     if not (create or update or leavers):
         yield "There is nothing to send."
     if exists and job.options.on_existing is OnExisting.FAIL:
         yield "The import would send nothing, because users exist with other settings (--on-existing fail)."
 
 
-def _warnings(ledger: Ledger, job: Job) -> Iterator[Warned]:
+def _warnings(ledger: Ledger, job: Job) -> Iterator[ReasonRow]:
     for name, rows in ledger.jobs.warnings(job.id).items():
-        yield Warned(
-            f"{plural(rows, 'row')}:",
-            f"{WARNINGS[name]} {_ADVICE[name]}" if name in WARNINGS else f"`{name}`",
-        )
+        yield ReasonRow(name, rows, WARNINGS.get(name, ""), _ADVICE.get(name, ""))

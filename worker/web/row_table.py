@@ -15,10 +15,11 @@ from worker.errors import UsageError
 from worker.ledger import Upload
 from worker.model import Job
 from worker.roster import fields_of
+from worker.web.corrections_file import password_column
 from worker.web.plan_view import ACTIONS, WARNINGS
 from worker.web.rows import Query, RowsShown, TableRow
 from worker.web.site import offset_of, site_of
-from worker.web.words import STATUSES, sentence
+from worker.web.words import COUNTED, STATUSES, sentence
 
 _LIMIT = 50
 _INPUT, _WAS = "c", "w"
@@ -64,7 +65,7 @@ class Editing:
     plan: str = ""
     """The plan that is corrected."""
     typed: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    """What was typed before, and is not in the rows yet: line → column → text."""
+    """Texts that were typed before and are not in the rows yet: line → column → text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def retry_table(request: Request, job: Job) -> Table:
     site, here = site_of(request), f"/jobs/{job.id}/retry"
     typed = site.ledger.cells.of(site.seal, f"job:{job.id}").by_line
     buttons = [("run", "Run them again"), ("keep", "Only keep the corrections")]
-    password = job.options.map.get("password") or "password"
+    password = password_column(job)
     editing = Editing(here, _fields(job), password, buttons, typed=typed)
     return _table(request, job, _Form(here, "Result", _RESULTS, troubled_first=True, editing=editing))
 
@@ -150,13 +151,22 @@ def _fields(job: Job) -> frozenset[str]:
 
 
 def _table(request: Request, job: Job, form: _Form) -> Table:
-    editing, query = form.editing, _query_of(request, form)
+    query = _query_of(request, form)
     shown: RowsShown = request.app.state.tables.show(job, query)
-    secrets = [editing.password] if editing and editing.password else []
-    rows = [_row(row, shown.columns, form) for row in shown.rows]
-    if not any(cell.input for row in rows for cell in row.cells):
-        editing = None
-    return Table(form.here, form.heading, query, shown.total, [*shown.columns, *secrets], rows, editing)
+    columns = _columns(shown.columns, form.editing)
+    rows = [_row(row, columns, form) for row in shown.rows]
+    editing = form.editing if any(cell.input for row in rows for cell in row.cells) else None
+    return Table(form.here, form.heading, query, shown.total, columns, rows, editing)
+
+
+def _columns(carried: Sequence[str], editing: Editing | None) -> list[str]:
+    """Return the columns in their order: those that can be corrected come first, not behind 40 others."""
+    if editing is None:
+        return list(carried)
+    fields = [column for column in carried if column in editing.fields and column != editing.password]
+    secrets = [editing.password] if editing.password else []
+    first = [*fields, *secrets]
+    return [*first, *(column for column in carried if column not in first)]
 
 
 def _query_of(request: Request, form: _Form) -> Query:
@@ -168,10 +178,15 @@ def _query_of(request: Request, form: _Form) -> Query:
 def _row(row: TableRow, columns: Sequence[str], form: _Form) -> RowView:
     word, kind = form.words.get(row.status, (row.status, ""))
     editing = form.editing if row.troubled and row.correctable else None
-    cells = [_cell(row, column, editing) for column in columns]
-    if form.editing and (password := form.editing.password):
-        cells.append(_password_cell(row, editing) if editing else Cell(password, "", secret=True))
-    return RowView(row.line, word, kind, row.troubled, row.name, list(_reasons(row)), cells)
+    password = form.editing.password if form.editing else ""
+    cells = [
+        _password_cell(row, column, editing)
+        if password and column == password
+        else _cell(row, column, editing)
+        for column in columns
+    ]
+    reasons = list(_reasons(row)) or ([sentence(COUNTED.get(word, ""))] if row.troubled else [])
+    return RowView(row.line, word, kind, row.troubled, row.name, reasons, cells)
 
 
 def _reasons(row: TableRow) -> Iterator[str]:
@@ -193,9 +208,11 @@ def _cell(row: TableRow, column: str, editing: Editing | None) -> Cell:
     return Cell(column, shown, f"{row.line}.{column}", changed=column in typed)
 
 
-def _password_cell(row: TableRow, editing: Editing) -> Cell:
-    changed = editing.password in editing.typed.get(row.line, {})
-    return Cell(editing.password, "", f"{row.line}.{editing.password}", secret=True, changed=changed)
+def _password_cell(row: TableRow, column: str, editing: Editing | None) -> Cell:
+    if editing is None:
+        return Cell(column, "", secret=True)
+    changed = column in editing.typed.get(row.line, {})
+    return Cell(column, "", f"{row.line}.{column}", secret=True, changed=changed)
 
 
 def corrections_of(request: Request) -> Iterator[tuple[int, str, str]]:

@@ -87,7 +87,7 @@ class RowsShown:
 
 
 @dataclass(slots=True)
-class _Memory:
+class _Cache:
     """A cache of answers that can't change: how many rows the pages of a job have, and which rows match."""
 
     found: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
@@ -112,16 +112,16 @@ class RowTables:
     def __init__(self, ledger: Ledger, seal: Seal) -> None:
         self._ledger = ledger
         self._seal = seal
-        self._memory = _Memory()
+        self._cache = _Cache()
 
     def show(self, job: Job, query: Query) -> RowsShown:
         """Return the rows of a saved plan, or of a job, that the query chooses. Raises SealBroken."""
         lines = self._lines(job, query)
         if lines is None:
-            rows, total = self._any(job, query), job.rows
+            rows, total = self._unfiltered(job, query), job.rows
         else:
             chosen = lines[query.offset : query.offset + query.limit]
-            rows, total = self._on(job, chosen), len(lines)
+            rows, total = self._on_lines(job, chosen), len(lines)
         return RowsShown(rows, total, job.columns)
 
     def counts(self, job: Job) -> dict[str, int]:
@@ -140,14 +140,14 @@ class RowTables:
 
     def _updates(self, job: Job) -> int:
         """Return how many rows of a plan change users who exist."""
-        if (known := self._memory.get(("updates", job.id))) is None:
+        if (known := self._cache.get(("updates", job.id))) is None:
             known = 0
             for page in self._ledger.rows.pages(job.id):
                 known += sum(
                     bool(differs) and values[0] not in page.recorded
                     for values, differs, _ in self._values(job, page)
                 )
-            self._memory.put(("updates", job.id), known)
+            self._cache.put(("updates", job.id), known)
         return int(known)
 
     def _lines(self, job: Job, query: Query) -> Sequence[int] | None:
@@ -169,7 +169,7 @@ class RowTables:
     def _matching(self, job: Job, text: str) -> Sequence[int]:
         fixed = job.saved is not None or job.state in (JobState.DONE, JobState.CANCELLED)
         key = ("search", job.id, job.state, text)
-        if fixed and (known := self._memory.get(key)) is not None:
+        if fixed and (known := self._cache.get(key)) is not None:
             return known  # type: ignore[no-any-return]
         found = [
             values[0]
@@ -178,10 +178,10 @@ class RowTables:
             if _matches(values, warnings, page.recorded.get(values[0]), text)
         ]
         if fixed:
-            self._memory.put(key, found)
+            self._cache.put(key, found)
         return found
 
-    def _any(self, job: Job, query: Query) -> list[TableRow]:
+    def _unfiltered(self, job: Job, query: Query) -> list[TableRow]:
         """Return the rows from ``offset`` on."""
         spans = self._ledger.rows.spans(job.id)
         hosts = self._ledger.jobs.hosts(job.id)
@@ -196,16 +196,16 @@ class RowTables:
     def _starts(self, job: Job, spans: Sequence[PageSpan]) -> list[int]:
         """Return how many rows there are before each page: only the last one is not full, if none is open."""
         key = ("starts", job.id, len(spans))
-        if (known := self._memory.get(key)) is not None:
+        if (known := self._cache.get(key)) is not None:
             return known  # type: ignore[no-any-return]
         starts, rows = [], 0
         for page in self._ledger.rows.pages_at(job.id, [span.seq for span in spans]):
             starts.append(rows)
             rows += sum(1 for _ in planned_values(self._seal, job.id, page.seq, page.sealed))
-        self._memory.put(key, starts)
+        self._cache.put(key, starts)
         return starts
 
-    def _on(self, job: Job, lines: Sequence[int]) -> list[TableRow]:
+    def _on_lines(self, job: Job, lines: Sequence[int]) -> list[TableRow]:
         """Return the rows on these lines, in rising order."""
         wanted = frozenset(lines)
         hosts = self._ledger.jobs.hosts(job.id)

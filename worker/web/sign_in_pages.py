@@ -10,12 +10,12 @@ import re
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from worker.ledger import Registered, Role
+from worker.ledger import PersonRecord, Role
 from worker.web.render import render
 from worker.web.sessions import Visit, drop_session, session_cookie, set_session
+from worker.web.sign_in_throttle import SignInThrottle
 from worker.web.site import PUBLIC, Page, PageError, address_of, audit, see_other, site_of
 from worker.web.tokens import hash_of, new_token
-from worker.web.tries import Tries
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ def show(request: Request) -> Response:
 
 def sign_in(request: Request) -> Response:
     """Begin a session for the person whose token was sent."""
-    site, tries, address = site_of(request), _tries(request), address_of(request)
+    site, throttle, address = site_of(request), _throttle(request), address_of(request)
     if not site.sign_in:
         return see_other("/")
-    if wait := tries.wait(address):
+    if wait := throttle.wait(address):
         log.warning("sign-ins from %s are refused for %.0f s after too many tries", address, wait)
         seconds = str(math.ceil(wait))
         raise PageError(
@@ -51,7 +51,7 @@ def sign_in(request: Request) -> Response:
     session = new_token()
     if not _is_token_of(known, token) or known is None or not _begin(request, known, session):
         return _refused(request, known)
-    tries.accepted(address)
+    throttle.accepted(address)
     request.state.person = known.person
     audit(request, "sign-in")
     response = see_other(_target(request.state.form.get("next", "/")))
@@ -70,13 +70,13 @@ def sign_out(request: Request) -> Response:
     return response
 
 
-def _is_token_of(known: Registered | None, token: str) -> bool:
+def _is_token_of(known: PersonRecord | None, token: str) -> bool:
     """Return whether the token is the person's; an unknown name takes as long."""
     stored = known.token_hash if known else hash_of("")
     return hmac.compare_digest(hash_of(token), stored)
 
 
-def _begin(request: Request, known: Registered, session: str) -> bool:
+def _begin(request: Request, known: PersonRecord, session: str) -> bool:
     site = site_of(request)
     sessions = site.ledger.page_sessions
     sessions.delete_expired(site.bounds.idle_seconds)
@@ -86,9 +86,9 @@ def _begin(request: Request, known: Registered, session: str) -> bool:
     return sessions.begin(hash_of(session), known, site.bounds.session_seconds)
 
 
-def _refused(request: Request, known: Registered | None) -> Response:
+def _refused(request: Request, known: PersonRecord | None) -> Response:
     """Answer a wrong token. Its text is not recorded: it may be a password, or another page's token."""
-    _tries(request).refused(address_of(request))
+    _throttle(request).refused(address_of(request))
     name = known.person.name if known else ""
     log.warning("a sign-in from %s was refused%s", address_of(request), f": {name}" if name else "")
     audit(request, "sign-in refused", name)
@@ -97,9 +97,9 @@ def _refused(request: Request, known: Registered | None) -> Response:
     )
 
 
-def _tries(request: Request) -> Tries:
-    tries: Tries = request.app.state.tries
-    return tries
+def _throttle(request: Request) -> SignInThrottle:
+    throttle: SignInThrottle = request.app.state.sign_in_throttle
+    return throttle
 
 
 def _target(path: str) -> str:

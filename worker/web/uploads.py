@@ -29,7 +29,7 @@ T = TypeVar("T")
 _TYPE = b"multipart/form-data"
 _MOST_FIELDS = 16
 _LONGEST_FIELD = 4096
-_AROUND = 64 * 1024
+_FORM_OVERHEAD = 64 * 1024
 """Bytes of a request's body around the file."""
 
 
@@ -113,16 +113,16 @@ async def receive_upload(request: Request, kind: str = "roster") -> tuple[Upload
     """
     site = site_of(request)
     boundary = _boundary(request)
-    with _one_more(request):
+    with _upload_slot(request):
         try:
-            refuse_longer(request, site.max_upload + _AROUND)
+            refuse_longer(request, site.max_upload + _FORM_OVERHEAD)
         except PageError:
             raise _too_large(site.max_upload) from None
         parts = _Parts(boundary)
         blocks = _blocks(request)
         try:
             fields = await _fields(request, parts, blocks)
-            await run_in_threadpool(_refuse_hoard, request)
+            await run_in_threadpool(_check_quota, request)
             file = parts.open[0]
             receiving = site.ledger.uploads.receive(
                 site.seal, person_of(request).name, file.file or "roster", kind
@@ -188,14 +188,14 @@ async def _blocks(request: Request) -> AsyncIterator[bytes]:
             raise _too_slow() from None
         waited += time.monotonic() - began
         size += len(block)
-        if size > site.max_upload + _AROUND:
+        if size > site.max_upload + _FORM_OVERHEAD:
             raise _too_large(site.max_upload)
         if size < (waited - site.bounds.upload_pause) * site.bounds.upload_rate:
             raise _too_slow()
         yield block
 
 
-def _refuse_hoard(request: Request) -> None:
+def _check_quota(request: Request) -> None:
     """Raise PageError if so much is stored for the person that they could fill the disk."""
     site = site_of(request)
     most = site.bounds.stored_each * site.max_upload
@@ -207,7 +207,7 @@ def _refuse_hoard(request: Request) -> None:
 
 
 @contextmanager
-def _one_more(request: Request) -> Iterator[None]:
+def _upload_slot(request: Request) -> Iterator[None]:
     """Count an upload while it is received. Raises PageError if there are too many at once."""
     uploads: Counter[str] = request.app.state.uploads
     bounds, name = site_of(request).bounds, person_of(request).name

@@ -64,6 +64,33 @@ class Number:
     kind: str = PLAIN
     fact: str = ""
 
+    @property
+    def note(self) -> str:
+        """Return what is counted; empty: the name says it."""
+        return COUNTED.get(self.name, "")
+
+
+COUNTED: Mapping[str, str] = {
+    "Rows": "in the roster",
+    "To create": "new users",
+    "To change": "existing users, who get another password or application",
+    "Left alone": "existing users with another password or application",
+    "To be sent": "to the service",
+    "To do": "not sent yet",
+    "Not in place": "can't register with the roster's password",
+    "Created": "new users",
+    "Updated": "existing users who were changed",
+    "Already up to date": "nothing to do",
+    "Exists with other settings": "left alone, with another password or application",
+    "Invalid": "not sent, because of a fault in the row",
+    "Refused by the service": "sent, but not accepted",
+    "Unknown": "sent, but the answer was lost",
+    "Not attempted": "the job ended or paused before",
+    "Skipped": "on purpose: not phone users",
+    "On the account, not in the roster": "perhaps people who have left",
+}
+"""What the numbers count."""
+
 
 def code(text: str) -> Markup:
     """Return a text whose words between backticks, and options, are code; everything in it is escaped."""

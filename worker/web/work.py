@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from worker.errors import Conflict, LedgerError, NotFound, SiprosterError, UsageError
+from worker.errors import Conflict, LedgerError, SiprosterError, UsageError
 from worker.importing.job import OF_PAGE, ON_BEHALF_OF
 from worker.importing.process_id import interrupt, is_alive, process_id
 from worker.ledger import Step, StepState, Upload, is_among
@@ -28,7 +27,9 @@ from worker.states import Reason, Why
 from worker.web.children import UNBOUNDED, Bounds, Child, Ended, failure, interrupted
 from worker.web.corrections_file import corrections_file
 from worker.web.plan_options import options_of
+from worker.web.step_ends import is_done
 from worker.web.threads import Threads
+from worker.web.turns import Turns
 from worker.web.work_site import WorkSite
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,10 @@ MOST_MEMORY: Final = 1536 << 20
 """Bytes of memory of a process that reads an uploaded file."""
 INSPECT: Final = Bounds(MOST_MEMORY, 120)
 PLAN: Final = Bounds(MOST_MEMORY, 3600)
-_AT_ONCE: Final = 2
-"""Processes that read uploaded files at the same time."""
+AT_ONCE: Final = 2
+"""Processes that read uploaded files at the same time; one for each person, where people sign in."""
+_MOST_WAITING: Final = 20
+"""Files of one person that wait for their turn; each has a thread."""
 _SEEN_EVERY: Final = 30.0
 """Seconds after which a sign of life is recorded of a step that nobody looks after, or that waits."""
 _LOST: Final = 180.0
@@ -73,7 +76,7 @@ class Work:
         self._inspect = inspect
         self._plan = plan
         self._environment = os.environ if environment is None else environment
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = Turns(AT_ONCE, 1 if site.sign_in else AT_ONCE, _MOST_WAITING)
         self._threads = Threads()
 
     # Uploads
@@ -154,6 +157,8 @@ class Work:
         if job.state is JobState.PLANNING:
             raise Conflict(f"job {job.id} was never approved, or is being planned", "plan the upload again")
         command = ["resume", job.id, "--yes", "--results", str(self.folder(job)), "--json"]
+        if job.state is not JobState.STOPPED:
+            command += _limits(job)
         self._begin(_step(_of(job), "resume", asker), command, UNBOUNDED)
 
     def retry(self, job: Job, asker: Asker) -> None:
@@ -224,7 +229,9 @@ class Work:
         now = self._ledger.steps.now()
         for step in self._ledger.steps.in_state(StepState.RUNNING):
             if not self._is_at_work(step, now):
-                self._settle(step, step.child, Ended(None, None if self._is_done(step) else interrupted()))
+                self._settle(
+                    step, step.child, Ended(None, None if is_done(self._ledger, step) else interrupted())
+                )
             elif _is_here(step) and now - step.seen > _SEEN_EVERY:
                 self._saw(step.subject, step.child)
 
@@ -284,7 +291,7 @@ class Work:
             if bounds == UNBOUNDED:
                 self._run(step, command(), bounds)
             else:
-                with self._slots:
+                with self._turns.turn(step.person):
                     self._run(step, command(), bounds)
         except LedgerError as error:
             log.warning("%s of %s: %s", step.step, step.subject, error.message)
@@ -317,7 +324,7 @@ class Work:
 
     def _saw(self, subject: str, child: str) -> None:
         try:
-            self._ledger.steps.saw(subject, child)
+            self._ledger.steps.heartbeat(subject, child)
         except LedgerError as error:
             log.warning("%s: %s", subject, error.message)
 
@@ -336,7 +343,7 @@ class Work:
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
                 self._ledger.chunks.shred_expired()
-        if step.step == "retry" and (not error or self._is_done(step)):
+        if step.step == "retry" and (not error or is_done(self._ledger, step)):
             self._ledger.cells.forget(step.subject)
         results = {step.step: end.facts} if end.facts is not None else None
         self._ledger.steps.end(self._site.seal, step.subject, child, error=error, results=results)
@@ -348,31 +355,7 @@ class Work:
             return now - step.seen < _LOST
         if step.server != process_id() and is_alive(step.server):
             return True  # the same in another server's thread
-        return step.child != step.server and is_alive(step.child)
-
-    def _is_done(self, step: Step) -> bool:
-        """Return whether the ledger shows that a step reached its end, although nobody recorded it."""
-        kind, _, name = step.subject.partition(":")
-        try:
-            if kind == "upload":
-                upload = self._ledger.uploads.get(name)
-                if step.step == "plan":
-                    return bool(upload.plan)
-                done = bool(upload.job) or bool(self._ledger.jobs.get(upload.plan).carried_out_by)
-                return step.step == "approve" and done
-            job = self._ledger.jobs.get(name)
-        except NotFound:
-            return False
-        if step.step == "undo":
-            return job.undone is not None
-        if step.step in ("retry", "approve"):
-            return self._has_begun(step, job)
-        return step.step == "resume" and job.state is JobState.DONE
-
-    def _has_begun(self, step: Step, job: Job) -> bool:
-        """Return whether a step has begun a job that retries this one, or carries it out."""
-        children = map(self._ledger.jobs.get, self._ledger.jobs.children(job.id))
-        return any(step.started and child.created >= step.started for child in children)
+        return step.begun and is_alive(step.child)
 
     def _reading(self, upload: Upload, option: str) -> list[str]:
         if upload.shredded or upload.job:
@@ -428,6 +411,15 @@ def _is_here(step: Step) -> bool:
 
 def _of(job: Job) -> str:
     return f"job:{job.id}"
+
+
+def _limits(job: Job) -> list[str]:
+    """Return the job's limits as options, which hold even if one of them stops the job meanwhile.
+
+    ``resume`` lifts the limit that stopped a job, which takes an approval.
+    """
+    limits = {"--max-failed": job.options.max_failed, "--not-after": job.options.not_after}
+    return [f"{option}={limit}" for option, limit in limits.items() if limit]
 
 
 def _busy(step: Step) -> Conflict:

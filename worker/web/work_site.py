@@ -26,5 +26,9 @@ class WorkSite(Protocol):
         """Return the folder that has a folder of result files for each job."""
 
     @property
+    def sign_in(self) -> bool:
+        """Return whether people sign in; otherwise, everybody is the same person."""
+
+    @property
     def four_eyes(self) -> bool:
         """Return whether nobody may approve what they have uploaded, corrected or asked for themselves."""

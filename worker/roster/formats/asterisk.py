@@ -72,7 +72,7 @@ class Asterisk:
         """Return the entries as Asterisk reads them. Raises UsageError, with the line, for a broken file."""
         if _IAX(start.name):
             raise UsageError(
-                f"{text.shown} is for IAX2, which is no SIP", "import sip.conf or pjsip.conf of the same PBX"
+                f"{text.shown} is for IAX2, which is not SIP", "import sip.conf or pjsip.conf of the same PBX"
             )
         files = Includes(text, options.encoding)
         with closing(text.source), closing(Links()) as links:

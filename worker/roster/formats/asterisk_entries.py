@@ -37,7 +37,7 @@ _caller = re.compile(r'"([^"]*)"|([^<"]+?)\s*<').match
 _iax_methods = re.compile(r"[, ]*(?:(?:md5|plaintext|rsa)[, ]*)+", re.IGNORECASE).fullmatch
 _true = frozenset({"yes", "true", "y", "t", "1", "on"}).__contains__
 
-_TRUNK = verdict(SKIP, "trunk", "a trunk: its host is fixed, and it is no phone's")
+_TRUNK = verdict(SKIP, "trunk", "a trunk: its host is fixed, and is not that of a phone")
 _REGISTERED = verdict(SKIP, "trunk", "a trunk: the PBX registers there")
 _FROM_TRUNK = verdict(SKIP, "trunk", "a trunk: FreePBX gives its context to calls from trunks")
 _NO_TYPE = verdict(
@@ -49,7 +49,7 @@ _REMOTE = verdict(
 _REGISTER = verdict(SKIP, "outbound", "the PBX itself registers at another server")
 _AUTHENTICATION = verdict(SKIP, "outbound", "a login of the PBX itself at another server")
 _IAX = verdict(SKIP, "not_sip", "an IAX2 user")
-_NOT_SIP = verdict(SKIP, "not_sip", "hassip is not yes, so it is no SIP user")
+_NOT_SIP = verdict(SKIP, "not_sip", "hassip is not yes, so it is not a SIP user")
 _USERS_TRUNK = verdict(SKIP, "trunk", "a trunk: registersip or trunkname is set")
 _NO_ACCEPT = verdict(SKIP, "not_an_extension", "accepts_auth is not yes, so nobody can register with it")
 _SENDS = verdict(SKIP, "trunk", "a trunk: the PBX registers there (sends_registrations)")

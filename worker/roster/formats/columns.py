@@ -15,7 +15,7 @@ from worker.roster.text import Text
 Judge = Callable[[Row, Sequence[str]], None]
 NO: Final = frozenset({"0", "f", "false", "n", "no", "off", "disabled"})
 YES: Final = frozenset({"1", "t", "true", "y", "yes", "on", "enabled"})
-"""What PBXs write for a switch, in lower case."""
+"""Words that PBXs write for a switch, in lower case."""
 
 _TOLD: Final = 5
 """Most columns that a reason names."""

@@ -147,7 +147,7 @@ def _no_deleted(at: int | None) -> Judge | None:
 def _no_placeholder(row: Row, _: Sequence[str]) -> None:
     if row.password.strip().upper() == "REGEN" and not any(one.code == _PLACEHOLDER for one in row.problems):
         row.password = ""
-        refuse(row, _PLACEHOLDER, "secret: REGEN asks FreePBX's import to make a new one; it is no password")
+        refuse(row, _PLACEHOLDER, "secret: REGEN asks FreePBX's import for a new one; it is not a password")
 
 
 def _no_digest(columns: Columns, users: Sequence[str], old: bool) -> Judge | None:

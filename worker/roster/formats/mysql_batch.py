@@ -40,7 +40,7 @@ class MysqlBatch:
         found = next(_tables(start.header), None) if is_batch(start) else None
         if found and has_other_escapes(start):
             raise UsageError(
-                f"{start.name} may be the output of mysql -B, but some backslashes are none of its escapes",
+                f"{start.name} may be the output of mysql -B, but has backslashes that are not its escapes",
                 f"use --from mysql-batch, or --from {found.name} to take each backslash as it is",
             )
         return f"tabs without quotes, and {found.name}'s {found.reason(start.header)}" if found else ""

@@ -1,5 +1,39 @@
 "use strict";
-// The pages work without this. It makes them nicer: files are dropped, numbers are live, filters apply at once.
+// The pages work without this. It makes them nicer: files are dropped, numbers are live, filters apply at once,
+// times are in the reader's zone, and commands can be copied.
+
+const zoned = new Intl.DateTimeFormat("en", {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  timeZoneName: "short",
+});
+for (const place of document.querySelectorAll("time")) {
+  const utc = place.textContent;
+  if (!utc.endsWith(" UTC")) continue;
+  const part = Object.fromEntries(zoned.formatToParts(new Date(place.dateTime)).map(one => [one.type, one.value]));
+  place.title = utc;
+  place.textContent = `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute} ${part.timeZoneName}`;
+}
+
+const copies = (place, name, label, text) => {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = name;
+  if (label) button.setAttribute("aria-label", label);
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  });
+  place.after(" ", button);
+};
+if (navigator.clipboard) {
+  for (const code of document.querySelectorAll(".command code")) {
+    copies(code, "Copy", `Copy ${code.textContent}`, code.textContent);
+  }
+  for (const place of document.querySelectorAll("[data-copy-address]")) {
+    copies(place, "Copy the address", "", location.origin + location.pathname);
+  }
+}
 
 for (const zone of document.querySelectorAll("[data-drop]")) {
   const input = zone.querySelector("input[type=file]");
@@ -37,7 +71,8 @@ const live = document.querySelector("[data-events]");
 if (live) {
   const source = new EventSource(live.dataset.events);
   const status = live.querySelector("[role=status]");
-  let spoken = 0;
+  const title = document.title;
+  let spoken = 0, lost = 0;
   const show = facts => {
     for (const place of document.querySelectorAll("[data-fact]")) {
       const text = facts[place.dataset.fact];
@@ -46,12 +81,31 @@ if (live) {
       else if (place.textContent !== text) place.textContent = text;
       place.closest("[data-hide-empty]")?.toggleAttribute("hidden", text === "");
     }
+    if (facts.rows) document.title = `${Math.floor(100 * facts.settled / facts.rows)}% ${title}`;
     // A screen reader hears a sentence now and then, not every number.
     if (status && Date.now() - spoken > 10000) {
-      status.textContent = facts.sentence;
+      status.textContent = [facts.sentence, facts.waits].filter(Boolean).join(" ");
       spoken = Date.now();
     }
   };
+  // Every stream ends after a while, and the browser asks again; only a longer silence is worth a word.
+  const notice = document.createElement("p");
+  notice.className = "note warn";
+  notice.setAttribute("role", "alert");
+  source.addEventListener("open", () => {
+    clearTimeout(lost);
+    lost = 0;
+    notice.remove();
+  });
+  source.addEventListener("error", () => {
+    lost ||= setTimeout(() => {
+      if (source.readyState === EventSource.CLOSED) location.reload();
+      notice.textContent = "This page gets no news at the moment, and keeps trying. Nothing is lost: what has begun goes on.";
+      live.before(notice);
+    }, 8000);
+  });
   source.addEventListener("facts", event => show(JSON.parse(event.data)));
   source.addEventListener("over", event => { source.close(); location.replace(event.data); });
+  // Signed out, removed, or with another role: the page itself says so.
+  source.addEventListener("reload", () => { source.close(); location.reload(); });
 }

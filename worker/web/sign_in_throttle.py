@@ -18,7 +18,7 @@ _MOST = 10_000
 """Addresses that are remembered."""
 
 
-class Tries:
+class SignInThrottle:
     """The refused sign-ins of one server. ``free``: how many an address has until it waits."""
 
     def __init__(self, free: int, clock: Callable[[], float] = time.monotonic) -> None:
