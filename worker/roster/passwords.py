@@ -229,7 +229,8 @@ class Survey:
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
-        self.pins += sum(1 for password in filled if len(password) <= _LONGEST_PIN and _pin(password))
+        short = [password for password in filled if len(password) <= _LONGEST_PIN]
+        self.pins += sum([bool(_pin(password)) for password in short])
         self._counts.update(map(hash, filled))
         if self.filled >= self._forget_at:
             self._forget_at += _BUCKET
