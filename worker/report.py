@@ -84,7 +84,10 @@ def folder_of(job: Job, results: str = "") -> Path:
     try:
         return Path(results or job.options.results or f"siproster-{job.id}").absolute()
     except FileNotFoundError:
-        raise SiprosterError("the working folder was removed, so it has no result files", _REPORT) from None
+        raise SiprosterError(
+            "the working folder was removed, so it has no result files",
+            f"nothing is lost: `siproster report {job.id} --results DIR` writes them into another folder",
+        ) from None
 
 
 def make_folder(folder: Path) -> None:
