@@ -186,7 +186,7 @@ def test_killed_in_the_middle_it_goes_on(office: Program, sandbox: Sandbox, poin
 def test_ctrl_c_ends_it_cleanly_and_it_goes_on(office: Program, sandbox: Sandbox) -> None:
     """Ctrl-C: exit code 130, the command to continue with, and everything begun is recorded."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(60)), "--concurrency", "2")["job"]
-    sandbox.knobs(latency=0.05)
+    sandbox.knobs(latency=0.2)
     process = office.start("undo", job, "--yes")
     until(lambda: sandbox.log("DELETE"), process)
     process.send_signal(signal.SIGINT)
