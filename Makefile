@@ -24,7 +24,7 @@ EDITABLE := $(PIP) --no-build-isolation --editable
 # Debian packages that the tests need and that no wheel brings: a SIP registrar, phones to try it with, PHP,
 # a database, an SSH server, a spreadsheet, and a browser.
 DEBIAN_PACKAGES := systemd kamailio kamailio-sqlite-modules kamailio-tls-modules sqlite3 sip-tester baresip-core php-cli \
-    mariadb-server openssh-server libreoffice-calc-nogui groff chromium
+    mariadb-server openssh-server libreoffice-calc-nogui groff chromium zsh fish
 # Twice the cores of a small machine: most tests of processes and servers wait rather than compute.
 PROCESSES ?= 4
 # redis-server comes in a wheel, but for Python 3.14 there is none.

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -119,6 +120,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     _unwind_on_signals()
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        _refuse_no_folder()
         _refuse_no_text(words)
         # Without standalone mode, click returns the command's result: its exit code, or None.
         return int(cli.main(words, prog_name="siproster", standalone_mode=False) or 0)
@@ -142,6 +144,16 @@ def _unwind_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+
+
+def _refuse_no_folder() -> None:
+    """Refuse a working folder that was deleted: no path could be made absolute, here or in a library."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the working folder does not exist any more", "change to another one: cd ~"
+        ) from None
 
 
 def _refuse_no_text(arguments: Sequence[str]) -> None:
@@ -185,7 +197,8 @@ def _wrong_usage(error: click.ClickException) -> Failure:
     from worker.commands import suggestions  # needed by nobody else
 
     hint = suggestions.hint(error)
-    if hint and isinstance(error, click.NoSuchOption):  # without names that only look alike
+    unknown = click.NoSuchOption | click.exceptions.NoSuchCommand
+    if hint and isinstance(error, unknown):  # without names that only look alike
         error = click.UsageError(error.message, error.ctx)
     shown = io.StringIO()
     error.show(shown)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import secrets
 import shutil
@@ -17,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from worker import files
 from worker.errors import SiprosterError, UsageError
@@ -58,7 +57,12 @@ LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error
 """Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
-_REPORT = "nothing is lost: `siproster report JOB --results DIR` writes them again from the ledger"
+_AGAIN = "name another folder with --results, or fix this one, and run the command again"
+
+
+class NotWritten(SiprosterError):
+    """Raised for result files that can't be written, as on a full disk."""
+
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """A cell that a spreadsheet would run; behind quotes, too, so that reading back takes off exactly one."""
@@ -79,7 +83,10 @@ def folder_of(job: Job, results: str = "") -> Path:
     try:
         return Path(results or job.options.results or f"siproster-{job.id}").absolute()
     except FileNotFoundError:
-        raise SiprosterError("the working folder was removed, so it has no result files", _REPORT) from None
+        raise SiprosterError(
+            "the working folder was removed, so it has no result files",
+            f"nothing is lost: `siproster report {job.id} --results DIR` writes them into another folder",
+        ) from None
 
 
 def make_folder(folder: Path) -> None:
@@ -108,13 +115,10 @@ Beside = Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Lines], 
 """Open another file of the results, given the job's summary; what it yields is given the lines."""
 
 
-def _nothing_beside(_: Mapping[str, Any]) -> AbstractContextManager[Callable[[Lines], None]]:
-    return nullcontext(lambda _: None)
-
-
 def write(
-    ledger: Ledger, seal: Seal, job: Job, folder: Path, beside: Beside = _nothing_beside
-) -> dict[str, Any]:
+    ledger: Ledger, seal: Seal, job: Job, folder: Path,
+    beside: Beside = lambda _summary: nullcontext(lambda _lines: None),
+) -> dict[str, Any]:  # fmt: skip
     """Write the tables and the summary of a job, and return the latter; ``beside`` is given the same lines.
 
     Raises SiprosterError if the folder can't be written; an existing file stays as it was until the
@@ -180,7 +184,7 @@ def write_undone(ledger: Ledger, seal: Seal, job: Job, folder: Path) -> Path:
 
 @contextmanager
 def new_table(
-    path: Path, header: Sequence[str], form: TableForm, hint: str = _REPORT
+    path: Path, header: Sequence[str], form: TableForm, hint: str = _AGAIN
 ) -> Iterator[Callable[[Sequence[str]], None]]:
     """Open a new CSV file and yield a function that writes one line, with its cells neutralised.
 
@@ -323,9 +327,8 @@ def lines_of_pages(ledger: Ledger, seal: Seal, job: Job) -> Iterator[Lines]:
     hosts = ledger.jobs.hosts(job.id)  # a realm without one was never made (--create-realm)
     for page in ledger.rows.pages(job.id):
         lines = []
-        for line, user, domain, key, realm, _application, cells in page_values(
-            seal, job.id, page.seq, page.sealed
-        ):
+        rows = page_values(seal, job.id, page.seq, page.sealed)
+        for line, user, domain, key, realm, _application, cells in rows:
             status, id_, code, error, attempts = page.recorded.get(line) or _unrecorded(page, line)
             host = realm if key == NO_REALM else hosts.get(key, job.options.realm)
             lines.append(
@@ -398,7 +401,7 @@ def _new_workbook(path: Path, header: Sequence[str], form: TableForm) -> Iterato
     if not form.spreadsheet:
         yield lambda lines: None
         return
-    with _new_part(path) as (file, _), TextWorkbook(file, "results", header) as book:
+    with files.replacing_file(path) as (file, _), TextWorkbook(file, "results", header) as book:
         yield book.add
 
 
@@ -409,7 +412,7 @@ def new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
     The codec of a roster may lack a character of a message, or of a correction: then it is UTF-8 with a BOM.
     """
     unicode = codec.startswith("utf-")
-    with _new_part(path) as (raw, part):
+    with files.replacing_file(path) as (raw, part):
         # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
         written = codec if unicode else "utf-8-sig"
         with io.TextIOWrapper(raw, written, "backslashreplace", newline="") as file:
@@ -418,24 +421,11 @@ def new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
             _encode_again(part, codec)
 
 
-@contextmanager
-def _new_part(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a file of mode 0600 under another name, and rename it at the end."""
-    descriptor, part = files.new_part(path)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, part
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def _encode_again(part: Path, codec: str) -> None:
     """Encode a complete UTF-8 file in another codec, unless that lacks one of its characters."""
     with (
         suppress(UnicodeEncodeError),
-        _new_part(part) as (raw, _),
+        files.replacing_file(part) as (raw, _),
         io.TextIOWrapper(raw, codec, newline="") as file,
         part.open(encoding="utf-8-sig", newline="") as text,
     ):
@@ -443,14 +433,13 @@ def _encode_again(part: Path, codec: str) -> None:
 
 
 @contextmanager
-def explained(folder: Path, hint: str = _REPORT) -> Iterator[None]:
+def explained(folder: Path, hint: str = _AGAIN) -> Iterator[None]:
     """Raise SiprosterError, with the hint, for an OSError about a file in the folder."""
     try:
         yield
     except OSError as error:
-        raise SiprosterError(
-            f"the result files can't be written to {folder}: {_reason(folder, error)}",
-            hint,
+        raise NotWritten(
+            f"the result files can't be written to {folder}: {_reason(folder, error)}", hint
         ) from None
 
 

@@ -11,8 +11,8 @@ from xlsxwriter import Workbook
 RULES: Mapping[str, str] = {
     "username": "Required: the name that the phone registers with. 1 to 32 letters, digits and"
     " . _ - ! $ & * + = ~. Leading zeros count; names that differ only in case are the same user.",
-    "password": "The SIP password, used exactly as written, blanks included. 8 or more characters, not only"
-    " digits. Empty: import with --generate-passwords FILE.",
+    "password": "The SIP password, used exactly as written, blanks included. Fewer than 8 characters, or only"
+    " digits, draw a warning. Empty: import with --generate-passwords FILE.",
     "domain": "Optional, up to 32 of the same characters. The user is then username@domain.",
     "realm": "Optional: the realm's id, host name or short name. Empty: --realm, or the account's default.",
     "application_id": "Optional: the id (a UUID) of the voice application that handles the user's calls.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import urllib.request
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +104,20 @@ class Visitor:
     def click(self, button: str) -> None:
         """Click a button, or a link that looks like one, and wait for the page that it leads to."""
         main = self.page.get_by_role("main")
-        with self.page.expect_navigation(
-            wait_until="domcontentloaded"
-        ):  # else the old page would be looked at
+        with self._another_page():
             main.get_by_role("button", name=button).or_(main.get_by_role("link", name=button)).first.click()
 
     def confirm(self, button: str) -> None:
-        """Open the question in front of a button that can't be taken back, and click it."""
+        """Open the question in front of a button, and click that as ``click`` does."""
         main = self.page.get_by_role("main")
         question = main.locator("details", has=self.page.get_by_text(button, exact=True))
         question.locator("summary").click()
-        question.get_by_role("button", name=button, exact=True).click()
+        with self._another_page():
+            question.get_by_role("button", name=button, exact=True).click()
+
+    def _another_page(self) -> AbstractContextManager[object]:
+        """Wait for the next page at the end of the block, or the test would look at the old one."""
+        return self.page.expect_navigation(wait_until="domcontentloaded")
 
     def upload(self, roster: Path) -> None:
         """Upload a roster and wait until the page says how it was understood."""

@@ -42,7 +42,7 @@ from worker import throttle
 from worker.api import Api
 from worker.errors import LedgerError, SiprosterError
 from worker.importing.chunk_session import LEASE
-from worker.importing.undo import Undo
+from worker.importing.undo import Undo, UndoTerms
 from worker.ledger import WRITER_LEASE, Ledger
 from worker.model import Answer, Credential, Endpoint, Family, Job, JobState, Realm, Row, Stored
 from worker.seal import Seal
@@ -242,11 +242,10 @@ class Run:
         for number in range(ROUNDS):
             if number == ROUNDS // 2:
                 self.account.temper = replace(temper, faults=0.0)
-            undoing = Undo(
-                self.ledger, Seal([KEY]), api, job, permit=lambda deadline: None,
-                stopping=threading.Event(), concurrency=self.scenario.threads,
-                include_unproven=include_unproven,
-            )  # fmt: skip
+            terms = UndoTerms(
+                lambda deadline: None, threading.Event(), self.scenario.threads, include_unproven
+            )
+            undoing = Undo(self.ledger, Seal([KEY]), api, job, terms)
             try:
                 for _ in undoing.run():
                     self.account.show_all()

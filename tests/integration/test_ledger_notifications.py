@@ -191,17 +191,14 @@ def test_the_payload_goes_when_it_is_not_needed(ledger: Ledger) -> None:
     assert [tuple(row) for row in rows] == [("desk", '{"slot": 100.0}'), ("mail", "{}")]
 
 
-def test_of_schedule_and_delete(ledger: Ledger, clock: Clock) -> None:
-    """A schedule's newest come first; a removed schedule's are deleted, and no other's."""
-    for slot in (100.0, 200.0, 300.0):
-        add(ledger, "desk", slot=slot)
-        clock.advance(1)
-    add(ledger, "desk", schedule="other")
-    assert [one.slot for one in ledger.notifications.of_schedule("nightly", 2)] == [300.0, 200.0]
+def test_a_removed_schedules_are_deleted(ledger: Ledger) -> None:
+    """A removed schedule's are deleted, those of all runs, and no other's."""
+    runs = [("nightly", 100.0), ("nightly", 200.0), ("other", 100.0)]
+    for schedule, slot in runs:
+        add(ledger, "desk", schedule=schedule, slot=slot)
     with ledger.store.begin() as connection:
         ledger.notifications.delete(connection, "nightly")
-    assert ledger.notifications.of_schedule("nightly") == []
-    assert len(ledger.notifications.of_schedule("other")) == 1
+    assert [run for run in runs if ledger.notifications.of_run(*run)] == [("other", 100.0)]
 
 
 def add_schedule(ledger: Ledger, name: str, **given: Any) -> None:

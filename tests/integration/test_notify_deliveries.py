@@ -97,7 +97,7 @@ def test_the_last_attempt(
         clock.advance(DAY)
         tick(own)
         assert len(server.asked) == len(DELAYS) + 1
-    (shown,) = ledger.notifications.of_schedule("nightly")
+    (shown,) = ledger.notifications.of_run("nightly", SLOT)
     assert (shown.state, shown.attempts) == (DeliveryState.GIVEN_UP, 10)
     assert shown.error == "the receiver answered HTTP 503"
     assert "is given up after attempt 10: the receiver answered HTTP 503" in caplog.text
@@ -190,7 +190,7 @@ def test_a_hanging_receiver_holds_nothing_up(ledger: Ledger) -> None:
         own.deliver_due()
         own.deliver_due()
         assert time.monotonic() - began < 10
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while len(server.asked) < 3 and time.monotonic() < end:
             time.sleep(0.01)
         assert len(server.asked) == 3
@@ -211,7 +211,7 @@ def test_on_trouble_tells_of_trouble_alone(ledger: Ledger, sender: Sender) -> No
             end_run(ledger, "ops", slot=float(number), result=result)
         tick(own)
     assert sorted(json.loads(one.body)["result"] for one in server.asked) == ["failed", "stopped"]
-    shown = sorted(ledger.notifications.of_schedule("nightly"), key=lambda one: one.slot)
+    shown = [one for number in range(4) for one in ledger.notifications.of_run("nightly", float(number))]
     assert [one.state for one in shown] == ["not_wanted", "not_wanted", "delivered", "delivered"]
 
 
@@ -259,7 +259,7 @@ def test_a_channel_that_nobody_has(
     assert states(ledger) == {"gone": (DeliveryState.WAITING, 0)}
     clock.advance(3 * DAY + 1)
     tick(deliveries(ledger, sender))
-    (shown,) = ledger.notifications.of_schedule("nightly")
+    (shown,) = ledger.notifications.of_run("nightly", SLOT)
     assert shown.state is DeliveryState.GIVEN_UP
     assert "no scheduler could use this channel" in shown.error
     assert "channel gone" in caplog.text
@@ -272,7 +272,8 @@ def test_ended_ones_are_kept_for_three_months(ledger: Ledger, sender: Sender, cl
             end_run(ledger, "ops", slot=float(night))
             tick(deliveries(ledger, sender, webhook(server.url)))
             clock.advance(DAY)
-    assert 89 <= len(ledger.notifications.of_schedule("nightly", 1000)) <= 92
+    kept = [night for night in range(120) if ledger.notifications.of_run("nightly", float(night))]
+    assert 89 <= len(kept) <= 92
 
 
 def test_settings_are_read_anew(ledger: Ledger, sender: Sender, caplog: pytest.LogCaptureFixture) -> None:

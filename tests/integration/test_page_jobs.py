@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import signal
 import subprocess
@@ -52,14 +53,14 @@ def test_what_waits_for_its_turn_says_so(tmp_path: Path) -> None:
         assert page.ledger.steps.claim(Step(place, "plan", person, server=server))
         assert not begun or page.ledger.steps.hand_over(place, server, f"{server}1")
         shown = visitors[person].get(f"{address}/plan").text
-        return shown.partition('data-fact="waits">')[2].partition("<")[0]
+        return html.unescape(shown.partition('data-fact="waits">')[2].partition("<")[0])
 
     try:
         assert waits("upload", begun=True) == ""
-        assert waits("upload", begun=False) == "Waiting for another file of upload to be read."
+        assert waits("upload", begun=False) == "Waiting until upload's other file has been read."
         assert waits("approve", begun=False) == ""
         assert waits("approve", begun=True) == ""
-        assert waits("admin", begun=False) == "Waiting for files of other people to be read."
+        assert waits("admin", begun=False) == "Waiting until other people's files have been read."
     finally:
         sleeping.kill()
         sleeping.wait()

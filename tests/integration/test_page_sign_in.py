@@ -144,6 +144,8 @@ def test_a_live_page_ends_with_the_session(page: PageServer, lee: str) -> None:
             assert next(events) == "event: facts"
             end()
             assert list(events)[-1] == "event: reload"
+    with visitor.stream("GET", f"/jobs/{job.id}/events", headers={"Accept": "text/event-stream"}) as answer:
+        assert next(answer.iter_lines()) == "event: reload"  # as a browser asks that has lost its connection
 
 
 def test_a_session_is_not_chosen_by_others(page: PageServer, lee: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from tests.unit.jobs import HOST, KEY, OVER, Clock, digests_of, make_chunk_row, 
 from tests.unit.registrar import Batch, Registrar, lose, respells
 from worker.errors import Conflict, JobBusy, NotAllowed, SiprosterError, Unavailable
 from worker.importing.change_log import change_of
-from worker.importing.undo import Undo
+from worker.importing.undo import Undo, UndoTerms
 from worker.ledger import Changes, Ledger
 from worker.ledger.codec import seal_changes
 from worker.model import Credential, Family, Job, JobState, Outcome, Row, Status
@@ -42,7 +43,8 @@ Results = dict[int, tuple[str, str]]
 def undo(ledger: Ledger, job: Job, api: Registrar, **more: Any) -> Results:
     """Undo the job, and return each line's result so far."""
     given = {"permit": lambda deadline: None, "stopping": threading.Event(), "concurrency": 1, **more}
-    undoing = Undo(ledger, Seal([KEY]), api, job, **given)
+    clock = given.pop("clock", time.monotonic)
+    undoing = Undo(ledger, Seal([KEY]), api, job, UndoTerms(**given), clock)
     try:
         list(undoing.run())
     finally:

@@ -11,7 +11,7 @@ from tests.integration.test_undo import REMOVED, RESTORED, done, results_of, row
 from tests.unit.jobs import Clock, make_job
 from tests.unit.registrar import Batch, Registrar
 from worker.errors import JobBusy, SiprosterError
-from worker.importing.undo import Hold, Undo
+from worker.importing.undo import Hold, Undo, UndoTerms
 from worker.ledger import WRITER_LEASE, Ledger
 from worker.seal import Seal
 
@@ -96,10 +96,8 @@ def test_another_key_opens_nothing(ledger: Ledger) -> None:
     """With another key, nothing is asked of the service."""
     api = Registrar()
     job = done(ledger, api, rows_of(2))
-    undoing = Undo(
-        ledger, Seal([bytes(32)]), api, job, permit=lambda deadline: None, stopping=threading.Event(),
-        concurrency=1,
-    )  # fmt: skip
+    terms = UndoTerms(lambda deadline: None, threading.Event(), 1)
+    undoing = Undo(ledger, Seal([bytes(32)]), api, job, terms)
     with pytest.raises(SiprosterError, match="sealed with key"):
         list(undoing.run())
     assert (api.reads, api.deletions) == ([], [])

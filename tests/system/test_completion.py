@@ -1,4 +1,4 @@
-"""Completion in a real bash, and what the other shells are told."""
+"""Completion in a real bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -21,10 +22,24 @@ from tests.system.runs import end_of, run
 TAB = "\t"
 
 
-class Bash:
-    """An interactive bash on a terminal, in the program's folder, in which siproster is a command."""
+SHELLS = {
+    "bash": ("bash --norc --noprofile -i", 'eval "$(siproster completion bash 2> told)"; echo ready$((1))'),
+    "zsh": (
+        "zsh -f -i",
+        'autoload -Uz compinit; compinit -D; eval "$(siproster completion zsh 2> told)"; echo ready$((1))',
+    ),
+    "fish": (
+        "fish --no-config -i",
+        "set fish_autosuggestion_enabled 0; siproster completion fish 2> told | source; echo ready(math 1)",
+    ),
+}
+"""Shell to its command, and to the line that runs the one that `siproster completion` prints."""
 
-    def __init__(self, program: Program) -> None:
+
+class Shell:
+    """An interactive shell on a terminal, in the program's folder, in which siproster is a command."""
+
+    def __init__(self, program: Program, name: str) -> None:
         commands = program.home / "bin"
         commands.mkdir(exist_ok=True)
         command = commands / "siproster"
@@ -33,9 +48,10 @@ class Bash:
         environment = {**program.environment, "PS1": "> ", "TERM": "dumb", "COLUMNS": "500"}
         environment["PATH"] = f"{commands}:{environment['PATH']}"
         self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (50, 500))
         self.process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile", "-i"], cwd=program.work, env=environment, stdin=theirs,
-            stdout=theirs, stderr=theirs, start_new_session=True,
+            ["setsid", "--ctty", *SHELLS[name][0].split()], cwd=program.work, env=environment, stdin=theirs,
+            stdout=theirs, stderr=theirs,
         )  # fmt: skip
         os.close(theirs)
         self._text = ""
@@ -64,7 +80,7 @@ class Bash:
 
 
 def answered(program: Program, shell: str, words: str, word: str) -> str:
-    """Return the answer to a shell, which asks by variables alone. ``word``: its number, or itself (fish)."""
+    """Return the answer to a shell, which asks by variables alone. ``word``: its number."""
     asked = {"_SIPROSTER_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": word}
     program.environment |= asked
     ended = end_of(program.start())
@@ -75,11 +91,11 @@ def answered(program: Program, shell: str, words: str, word: str) -> str:
 
 
 @contextmanager
-def bash(program: Program) -> Iterator[Bash]:
-    """A bash in which completion was switched on with the line that `siproster completion bash` prints."""
-    shell = Bash(program)
+def completing(program: Program, name: str = "bash") -> Iterator[Shell]:
+    """A shell in which completion was switched on with the line that `siproster completion` prints."""
+    shell = Shell(program, name)
     try:
-        shell.type('eval "$(siproster completion bash 2> told)"; echo ready$((1))\n', r"\nready1")
+        shell.type(f"{SHELLS[name][1]}\n", r"ready1")
         yield shell
     finally:
         shell.close()
@@ -93,7 +109,7 @@ def test_bash_completes_what_the_ledger_knows(office: Program) -> None:
     office.run("schedule", "add", "nightly", roster, "--every", "30 2 * * *")
     (office.work / "siproster.toml").write_text("[profile.branch]\nBW_ENVIRONMENT = 'test'\n")
     (realm,) = run(office, "status", job)["realms"]
-    with bash(office) as shell:
+    with completing(office) as shell:
         for keys, completed in (
             ("siproster impo", "rt "),
             (f"siproster report {job[-4:]}", f"{job} "),
@@ -110,7 +126,7 @@ def test_bash_completes_what_the_ledger_knows(office: Program) -> None:
 def test_a_tab_makes_no_ledger_and_prints_nothing(office: Program) -> None:
     """Without a ledger, or with one that can't be read: no file, no message, no answer."""
     ledger = office.home / "none" / "ledger.db"
-    with bash(office) as shell:
+    with completing(office) as shell:
         for setting in (
             f"SIPROSTER_LEDGER=sqlite:///{ledger}",
             f"SIPROSTER_LEDGER=sqlite:///{office.cli}",
@@ -123,18 +139,20 @@ def test_a_tab_makes_no_ledger_and_prints_nothing(office: Program) -> None:
     assert sorted(path.name for path in office.work.iterdir()) == ["told"]
 
 
-@pytest.mark.parametrize(
-    ("shell", "word", "told"), [("zsh", "1", "plain\nundo\n"), ("fish", "und", "plain,undo\t")]
-)
-def test_the_other_shells_are_answered(siproster: Program, shell: str, word: str, told: str) -> None:
-    """The line that is printed yields a script for the shell, which gets its answers in the shell's form."""
-    line = siproster.run("completion", shell, "--json").json["line"]
-    assert f"_SIPROSTER_COMPLETE={shell}_source siproster" in line
-    siproster.environment["_SIPROSTER_COMPLETE"] = f"{shell}_source"
-    script = end_of(siproster.start())
-    assert (script.code, script.stderr) == (0, "")
-    assert f"_SIPROSTER_COMPLETE={shell}_complete" in script.stdout
-    assert answered(siproster, shell, "siproster und", word).startswith(told)
+@pytest.mark.parametrize(("name", "file"), [("zsh", "~/.zshrc"), ("fish", "config.fish")])
+def test_the_other_shells_complete(office: Program, name: str, file: str) -> None:
+    """Commands, a part of a job's id, options and files complete at a Tab; the line's file is named."""
+    roster = write(office.work / "staff.csv", [{"user": "a", "pass": "Tb7xQ2mK9rL4vN8s"}])
+    job = run(office, "import", roster)["job"]
+    with completing(office, name) as shell:
+        for keys, completed in (
+            ("siproster impo", "rt "),
+            (f"siproster report {job[:9]}", job[9:]),
+            ("siproster plan --create-r", "ealm "),
+            ("siproster plan sta", "ff.csv "),
+        ):
+            shell.type(f"{keys}{TAB}", re.escape(completed))
+    assert file in (office.work / "told").read_text()
 
 
 def test_a_job_is_offered_only_where_it_fits(office: Program) -> None:

@@ -163,7 +163,7 @@ def fresh_machine(reader: Reader) -> None:
 
 
 def first_import(reader: Reader) -> None:
-    """The account is the sandbox's; the second sandbox is on a free port."""
+    """The account is the sandbox's; the second sandbox is on free ports."""
     for name in ("BW_ACCOUNT_ID", "BW_CLIENT_ID", "BW_CLIENT_SECRET"):
         del reader.program.environment[name]
     url = reader.sandbox.url
@@ -171,6 +171,7 @@ def first_import(reader: Reader) -> None:
         "BW_ACCOUNT_ID=5001234": f"BW_API_URL={url} BW_VOICE_URL={url} BW_ACCOUNT_ID={ACCOUNT}",
         "your-client-id": USER,
         "8321": str(free_port()),
+        "5060": str(free_port()),
     }
     reader.in_place = {user.name for user in users(20)}
 

@@ -232,6 +232,26 @@ def corrected(desk: Desk, said: Said) -> None:
     just_typed(desk, said)
 
 
+def failed_twice(desk: Desk) -> None:
+    """Two jobs with a wrong row, and the first one's failed.csv, corrected."""
+    for folder in ("first", "again"):
+        assert desk.program.run("import", "bad.csv", "--results", folder).code == 10
+    failed = desk.program.work / "first/failed.csv"
+    failed.write_text(failed.read_text().replace("ext 1", "ext1"))
+
+
+def its_own_job(desk: Desk, said: Said) -> None:
+    """Retry the job that the message names, with the same file."""
+    desk.words = [*shlex.split(said[1])[1:], desk.words[-1]]
+
+
+def path_of_ledger(desk: Desk) -> None:
+    """A ledger that is given as a path."""
+    desk.program.environment["SIPROSTER_LEDGER"] = str(desk.program.work / "own.sqlite")
+
+
+LIST = "201,Pw-abcdefgh1234,Dana\n202,Pw-abcdefgh1235,Lee\n"
+
 FAILURES = [
     Failure("no account", "import staff.csv", r"not set: (BW_ACCOUNT_ID)\n.*set them in the environment",
             setting(r"\1", ACCOUNT), environment(BW_ACCOUNT_ID="")),
@@ -245,6 +265,24 @@ FAILURES = [
             instead_of("nope"), exit=3),
     Failure("a wrong job", "status nope", "`(siproster jobs)` lists them", instead_of("nope", "latest"),
             imported, exit=3),
+    Failure("a mistyped job", "status lastest", r"did you mean (\S+)\?", instead_of("lastest"), imported,
+            exit=3),
+    Failure("a folder of results for a job", "status first", r"did you mean (\S+)\?", instead_of("first"),
+            imported, exit=3),
+    Failure("failed.csv of an earlier job", "retry latest --corrections first/failed.csv",
+            r"for \S+: (siproster retry \S+ --corrections) FILE", its_own_job, failed_twice),
+    Failure("a secret in quotes", "plan staff.csv", r"(BW_CLIENT_SECRET) \(environment\) .* in quotes",
+            setting(r"\1", SECRET), environment(BW_CLIENT_SECRET=f"'{SECRET}'")),
+    Failure("a ledger's path for its URL", "jobs", r"(SIPROSTER_LEDGER) .*\n\s+write it as (\S+)",
+            setting(r"\1", r"\2"), path_of_ledger),
+    Failure("a command that isn't needed", "jobs list", "did you mean `(siproster jobs)`", just_typed),
+    Failure("a name for a command", "formats freepbx", "did you mean `(siproster formats show freepbx)`",
+            just_typed),
+    Failure("swapped columns", "plan swapped.csv", r"if they are swapped, add: (\S+) (\S+) (\S+) (\S+)",
+            adding(r"\1", r"\2", r"\3", r"\4"),
+            file("swapped.csv", "username,password\nPw-abcdefgh1234,201\nPw-abcdefgh1235,202\n")),
+    Failure("a list without a header", "plan list.csv", r"put a line in front of it, such as (\S+)",
+            lambda desk, said: desk.write("list.csv", f"{said[1]}\n{LIST}"), file("list.csv", LIST)),
     Failure("a wrong file name", "plan stuff.csv", r"did you mean (\S+)\?", instead_of("stuff.csv")),
     Failure("a wrong command", "imprt staff.csv", r"Did you mean '(\w+)'\?", instead_of("imprt")),
     Failure("a wrong option", "plan staff.csv --batchsize 5", "Did you mean one of: '(--[a-z-]+)'",

@@ -111,12 +111,11 @@ def plan_job(
     job: Job,
     roster: RosterPages,
     *,
-    seal: Seal | None = None,
     saved: bool = False,
     enforce: Sink | None = None,
 ) -> Draft:
     """Read a roster into the ledger for a job that has begun."""
-    writer = LedgerWriter(ledger, seal or Seal([KEY]), job, saved=saved)
+    writer = LedgerWriter(ledger, Seal([KEY]), job, saved=saved)
     account = Account(source, JobRealms(source, ledger.jobs, job.id, job.options))
     return enter_roster(writer, account, roster, enforce=enforce)
 

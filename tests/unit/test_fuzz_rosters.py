@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -71,19 +72,15 @@ def test_any_bytes(tmp_path: Path, weak_given: bool, content: bytes) -> None:
 
 @given(
     content=tables(),
-    delimiter=st.text(max_size=2),
-    encoding=st.text(max_size=8),
+    cut=st.fixed_dictionaries({"delimiter": st.text(max_size=2), "encoding": st.text(max_size=8)}),
     template=st.text(max_size=12),
     field=st.sampled_from(["username", "password", "realm"]),
     column=cells,
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_way_to_read_it(
-    tmp_path: Path, content: bytes, delimiter: str, encoding: str, template: str, field: str, column: str
+    tmp_path: Path, content: bytes, cut: dict[str, Any], template: str, field: str, column: str
 ) -> None:
     """With any delimiter, encoding, columns and template, the roster is read or refused."""
-    options = Options(
-        delimiter=delimiter, encoding=encoding, username=template, map={field: column},
-        where=(Condition(column, template),),
-    )  # fmt: skip
+    options = Options(**cut, username=template, map={field: column}, where=(Condition(column, template),))
     read(tmp_path / "roster.csv", content, options)

@@ -121,6 +121,7 @@ TOP = {
 STANDARD = sys.stdlib_module_names
 PATCHING = {"mock", "pytest_mock", "fakeredis", "setattr", "task_always_eager", "mocker"}
 LONGEST = 450
+MOST_PARAMETERS = 6
 REGISTRY = re.compile(r"https?://\S*/(simple|packages)/|index[-_]url|(pypi|pythonhosted|npmjs)\.org")
 SOURCES = sorted([ROOT / "cli.py", *(ROOT / "worker").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -229,6 +230,26 @@ def test_files_stay_readable() -> None:
     """A file that outgrows its job becomes a folder with a room for each."""
     lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
     assert {file: length for file, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_functions_take_few_parameters() -> None:
+    """More than six parameters are a type that is not named yet. Options of a command are exempt."""
+    found = {
+        f"{name(path)}: {node.name}"
+        for path in (*SOURCES, *TESTS)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and len(parameters(node)) > MOST_PARAMETERS
+        and not any(".command(" in ast.unparse(one) for one in node.decorator_list)
+    }
+    assert found == set()
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Return the names of a function's parameters, without ``self``, ``*`` and ``**``."""
+    given = function.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return [one for one in names if one not in ("self", "cls")]
 
 
 def test_names_say_what_things_are() -> None:

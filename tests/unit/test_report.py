@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
     assert "nothing was sent" in refused.value.hint
     with pytest.raises(SiprosterError, match="file/results: not a directory") as failed:
         written(ledger, job)
-    assert "siproster report" in failed.value.hint
+    assert "another folder with --results" in failed.value.hint
 
 
 def test_a_file_in_the_way(ledger: Ledger, job: Job) -> None:

@@ -245,7 +245,7 @@ def test_a_stopped_job_says_why(ledger: Ledger, tmp_path: Path) -> None:
     job = processed_job(ledger, [row_of(2), row_of(3, None)])
     ledger.jobs.stop(job.id, OVER[JobState.STOPPED])
     found = written(ledger, job, tmp_path)
-    assert "max_failed: 3 rows are failed" in found.text
+    assert "3 rows are failed (<code>max_failed</code>)" in found.text
     assert f"siproster resume {job.id}" in found.all("//p[@class='step']/code")
 
 

@@ -229,7 +229,7 @@ def test_sharing_is_found_among_any_number_of_rows() -> None:
 
 
 def test_a_pin_column_is_not_taken_in_silence() -> None:
-    """A column mostly of 4 to 6 digits is refused as PINs, unless --weak warn is given."""
+    """A column mostly of up to 6 digits is refused as PINs, unless --weak warn is given."""
     text = f"user,password\na,1234\nb,56789\nc,{GOOD}\n"
     said = refused(text)
     assert "column 'password' looks like a PIN column: 2 of its 3 values" in said
@@ -237,6 +237,30 @@ def test_a_pin_column_is_not_taken_in_silence() -> None:
     assert "PIN" in refused(text, weak=Weak.REFUSE, weak_given=True)
     assert len(rows_of(text, weak=Weak.WARN, weak_given=True)) == 3
     assert len(rows_of(text + f"d,{GOOD}x\n")) == 4
+    assert "PIN" in refused("user,password\na,101\n")
+
+
+def test_a_column_of_names_is_not_taken_in_silence() -> None:
+    """A column mostly of first and last names is refused; single words, and a few of two, are passwords."""
+    text = f"user,password\n101,Dana Ruíz\n102,Jean-Luc d'Arc\n103,{GOOD}\n"
+    said = refused(text)
+    assert "column 'password' looks like a column of people's names: 2 of its 3 values" in said
+    assert "Dana" not in said
+    assert len(rows_of(text, weak=Weak.WARN, weak_given=True)) == 3
+    assert len(rows_of(text + f"104,{GOOD}x\n")) == 4
+    assert len(rows_of("user,password\n101,Lighthouse\n102,Seagull 77\n")) == 2
+
+
+def test_swapped_columns_are_refused() -> None:
+    """Passwords in the column of user names are refused, and not shown, until --map says which is which."""
+    text = f"user,password\n{GOOD},+14155550101\n{GOOD}x,102\nlobby,{GOOD}y\n"
+    said = refused(text)
+    assert "columns 'user' and 'password' seem to be swapped" in said
+    assert GOOD not in said
+    swapped = rows_of(text, map={"username": "password", "password": "user"})
+    assert [row.password for row in swapped[:2]] == [GOOD, f"{GOOD}x"]
+    assert len(rows_of(text, map={"username": "user", "password": "password"})) == 3
+    assert len(rows_of(f"user,password\nphone2001a,{GOOD}\nphone2002a,{GOOD}x\n")) == 2
 
 
 def test_the_same_rules_hold_for_rows_that_come_again() -> None:

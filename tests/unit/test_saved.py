@@ -62,13 +62,13 @@ def kept(ledger: Ledger, rows: list[Row], source: Realms, **options: Any) -> Job
     return ledger.jobs.get(job.id)
 
 
-def carried_out(ledger: Ledger, saved: Job, source: Realms, seal: Seal = SEAL) -> tuple[Job, PlanSummary]:
+def carried_out(ledger: Ledger, saved: Job, source: Realms) -> tuple[Job, PlanSummary]:
     """Return the job that carries a plan out, and the summary of its own plan."""
-    rows = SavedRows(ledger, seal, saved)
+    rows = SavedRows(ledger, SEAL, saved)
     endpoint = Endpoint(saved.host, saved.account)
-    job = new_job(endpoint, saved.options, rows, seal.fingerprint, parent=saved.id)
+    job = new_job(endpoint, saved.options, rows, SEAL.fingerprint, parent=saved.id)
     ledger.jobs.begin(job, "desk:1")
-    draft = plan_job(ledger, source, job, rows, seal=seal, enforce=rows.enforcer())
+    draft = plan_job(ledger, source, job, rows, enforce=rows.enforcer())
     release_chunks(ledger, job, draft, saved.id)
     return ledger.jobs.get(job.id), draft.summary
 
@@ -319,7 +319,7 @@ def test_another_key(ledger: Ledger) -> None:
     """With another key the rows don't open, and the error names the key that is missing."""
     saved = kept(ledger, [ALICE], Realms())
     with pytest.raises(LedgerError, match=SEAL.fingerprint):
-        carried_out(ledger, saved, Realms(), Seal([bytes(32)]))
+        rows_in(SavedRows(ledger, Seal([bytes(32)]), saved))
 
 
 def test_it_does_not_hold_the_account(ledger: Ledger) -> None:

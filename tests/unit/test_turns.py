@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
+from worker.errors import Conflict
 from worker.web.turns import Turns
 
 
@@ -52,10 +55,12 @@ def until(done: Callable[[], bool]) -> None:
 
 def test_nobody_takes_all_turns() -> None:
     """A person with a turn leaves the other one to others, and the next goes to who had none for longest."""
-    queue = Queue(Turns(2, each=1))
+    queue = Queue(turns := Turns(2, each=1, most_waiting=2))
     for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
         queue.ask(name)
     queue.begin("a1", "b1")
+    with pytest.raises(Conflict, match="2 files of a are already waiting"), turns.turn("a"):
+        pass
     queue.end("a1")
     queue.begin("a1", "b1", "c1")
     queue.end("b1")
@@ -70,7 +75,7 @@ def test_nobody_takes_all_turns() -> None:
 
 def test_somebody_alone_takes_all_turns() -> None:
     """Without sign-in everybody is one person, whose requests are served in their order."""
-    queue = Queue(Turns(2, each=2))
+    queue = Queue(Turns(2, each=2, most_waiting=1))
     for name in ("a1", "a2", "a3"):
         queue.ask(name)
     queue.begin("a1", "a2")

@@ -50,7 +50,6 @@ class Client:
         path: Sequence[str],
         read: Callable[[Reply], T],
         *,
-        query: Mapping[str, str] | None = None,
         body: bytes = b"",
         permit: Permit | None = None,
         once: bool = False,
@@ -65,11 +64,22 @@ class Client:
         ``unconfirmed`` if the request may have been carried out: it was answered, but neither with words
         about what was sent nor with a 429, which certainly did nothing.
         """
+        return self._ask(method, self._url(path), read, body, permit, once)
+
+    def find(self, path: Sequence[str], query: Mapping[str, str], read: Callable[[Reply], T]) -> T:
+        """Ask for what fits a query, and return what ``read`` makes of the answer. Raises as ``ask``."""
+        pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        return self._ask("GET", f"{self._url(path)}?{pairs}", read)
+
+    def _url(self, path: Sequence[str]) -> str:
+        return "/".join([self._account, *map(segment, path)])
+
+    def _ask(
+        self, method: str, url: str, read: Callable[[Reply], T], body: bytes = b"",
+        permit: Permit | None = None, once: bool = False,
+    ) -> T:  # fmt: skip
         writes = permit is not None
         answered = False  # by what does not say whether it was done
-        url = "/".join([self._account, *map(segment, path)])
-        if query:
-            url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
 
         def attempt() -> T:
             nonlocal answered

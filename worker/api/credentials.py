@@ -71,9 +71,8 @@ class Credentials:
 
     def first_page(self) -> float | None:
         """Read the shortest list there is; how many seconds the service's clock is ahead of ours."""
-        return self._client.ask(
-            "GET", ("sipcredentials",), _read_page_for_its_date, query={"page": "1", "size": "1"}
-        )
+        first = {"page": "1", "size": "1"}
+        return self._client.find(("sipcredentials",), first, _read_page_for_its_date)
 
     def list(
         self, family: Family, realm: Realm | None, filters: Mapping[str, str], size: int
@@ -175,7 +174,7 @@ class Credentials:
         news, given, most = True, 0, _ROOM
         while at:
             query = {**filters, "page": at[0], "size": str(at[1])}
-            page = self._client.ask("GET", path, _read_page, query=query)
+            page = self._client.find(path, query, _read_page)
             fresh = [entry for entry in page.entries if _identity(entry) not in before]
             given += len(fresh)
             if given > most:

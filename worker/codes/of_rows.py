@@ -271,6 +271,10 @@ WARNINGS = (
          "if they should be imported, read each of them with `--sheet NAME`"),
     Code("header_found", "the column names are not on the first line; the lines before them are not read",
          "if another line has the names, use `--header-line N`"),
+    Code("column_secret",
+         "a column is not carried into the results, since its cells look like generated passwords, or "
+         "most of them equal the row's password or are digests",
+         "nothing, if it holds secrets; otherwise carry it with `--carry COLUMN`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),
     Code("password_cut",
          "the password is exactly as long as the database's column, which may have cut it",

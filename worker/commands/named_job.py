@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from worker.commands.context import Context
@@ -17,6 +19,10 @@ LATEST = "latest"
 
 _ID = re.compile(r"\d{8}-\d{6}-[a-z0-9-]+").fullmatch
 _PART = re.compile(r"[a-z0-9-]+").fullmatch
+_ALIKE = 0.85
+"""How alike a mistyped id is (difflib's ratio)."""
+_LOOKED_AT = 200
+"""The newest jobs, whose rosters and folders are compared with a path."""
 _SHOWN = 10
 """Candidates listed for an ambiguous part."""
 
@@ -34,6 +40,8 @@ def named_job(context: Context, name: str) -> Job:
     if not ids:
         raise NotFound(f"there is no job {name}: {no_jobs(context)}", _check_ledger(context))
     found = _latest(context, ids) if name == LATEST else _only_one(jobs, ids, name)
+    if found is None:
+        raise NotFound(f"there is no job {name} in this ledger", _near(jobs, ids, name))
     echo(f"{name} is job {found.id}")
     return found
 
@@ -86,7 +94,7 @@ def _latest(context: Context, ids: Sequence[str]) -> Job:
     )
 
 
-def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job:
+def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job | None:
     found = _matching(ids, part)
     if len(found) > 1:
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -94,7 +102,24 @@ def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job:
             f"{part!r} could be {len(found)} jobs: {', '.join(found[:_SHOWN])}{more}",
             "write more of the id; `siproster jobs` lists all jobs",
         )
-    return jobs.get(found[0] if found else part)
+    return jobs.get(found[0]) if found else None
+
+
+def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
+    """Return a hint with the job that a mistyped id, or the path of its roster or its results, means."""
+    path = Path(os.path.normpath(Path(name).absolute()))
+    folder = path if path.is_dir() else path.parent
+    likely = get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
+    if path.exists():
+        named = folder.name.removeprefix("siproster-")
+        meant = (str(path), str(folder))
+        likely = [named] if named in ids else [
+            job.id for job in map(jobs.get, ids[:_LOOKED_AT])
+            if job.source == meant[0] or job.options.results in meant
+        ]  # fmt: skip
+    return (
+        f"did you mean {likely[0]}? `siproster jobs` lists all" if likely else "`siproster jobs` lists them"
+    )
 
 
 def _matching(ids: Sequence[str], part: str) -> list[str]:

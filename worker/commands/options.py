@@ -150,7 +150,7 @@ _READING = (
         "--carry",
         metavar="COLUMN",
         multiple=True,
-        help="Copy a column to the results although its name suggests a secret (repeatable).",
+        help="Copy a column to the results although its name or cells suggest a secret (repeatable).",
     ),
     click.option(
         "--delimiter", metavar="CHAR", default="", help="Delimiter: , ; | or tab.  [default: detected]"

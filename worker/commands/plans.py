@@ -37,7 +37,7 @@ from worker.commands.options import (
 )
 from worker.commands.plan_columns import refuse_with_columns, show_columns
 from worker.commands.progress_screen import progress_screen
-from worker.commands.running import begin, draw, finish, keep_passwords, print_roster, run
+from worker.commands.running import PlanSinks, begin, draw, finish, keep_passwords, print_roster, run
 from worker.commands.screen import echo, print_on_stdout, print_reading
 from worker.commands.window import shown, wait_for_window
 from worker.errors import Conflict, SiprosterError, UsageError
@@ -200,7 +200,7 @@ def _saved(context: Context, opened: Roster, options: Options) -> tuple[Job, Pla
             generated_passwords(options, opened.name, writable=True) as passwords,
         ):
             writer = LedgerWriter(context.ledger, context.seal, job, saved=True, passwords=passwords)
-            draft = draw(context, writer, opened, folder, sinks=write, leaver_sinks=leaver_sinks)
+            draft = draw(context, writer, opened, folder, PlanSinks(write, leaver_sinks))
             keep_passwords(passwords)
     except (Exception, KeyboardInterrupt):
         context.ledger.jobs.forget(job.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker import report
@@ -49,6 +50,14 @@ def take_over(context: Context, job: Job) -> None:
     free_the_dead(context.ledger, job.id)
 
 
+@dataclass(frozen=True, slots=True)
+class PlanSinks:
+    """What takes the pages of a plan besides the ledger."""
+
+    rows: Sequence[Sink] = ()
+    leavers: Sequence[Sink] = ()
+
+
 @contextmanager
 def freed_on_failure(context: Context, job_id: str) -> Iterator[None]:
     """Release the account of a resumed job if its start fails: nobody works on it then."""
@@ -76,7 +85,7 @@ def run(
         with generated_passwords(job.options, job.roster, writable=True) as passwords:
             of = plan.plan if plan else None
             writer = LedgerWriter(context.ledger, context.seal, job, passwords=passwords, plan=of)
-            draft = draw(context, writer, roster, report.folder_of(job), sinks=sinks, plan=plan)
+            draft = draw(context, writer, roster, report.folder_of(job), PlanSinks(sinks), plan)
             print_reading(job.roster, draft.summary, advise=False)
             if not draft.why:
                 _ask(job, draft, yes=yes)
@@ -109,9 +118,7 @@ def draw(
     writer: LedgerWriter,
     roster: RosterPages,
     folder: Path | None,
-    *,
-    sinks: Sequence[Sink] = (),
-    leaver_sinks: Sequence[Sink] = (),
+    sinks: PlanSinks,
     plan: SavedRows | None = None,
 ) -> Draft:
     """Plan the writer's job. ``folder``: where absent.csv goes, if anywhere."""
@@ -122,7 +129,7 @@ def draw(
     earlier = earlier_run(context.ledger, context.seal, job, writer.plan) if job.options.max_changes else None
     leavers = None
     if job.options.absent is Absent.DELETE:
-        leavers = LeaverPlan([writer.write_leavers, *leaver_sinks], plan.leavers if plan else None)
+        leavers = LeaverPlan([writer.write_leavers, *sinks.leavers], plan.leavers if plan else None)
     screen = progress_screen()
     with EarlierNames(context.ledger, context.seal, job) as names, screen.running():
         account = Account(
@@ -130,7 +137,7 @@ def draw(
             earlier or EarlierRun(), context.runtime.count, names.warn,
         )  # fmt: skip
         enforce = plan.enforcer() if plan else None
-        return enter_roster(writer, account, roster, [*sinks, screen.read_page], enforce)
+        return enter_roster(writer, account, roster, [*sinks.rows, screen.read_page], enforce)
 
 
 def finish(

@@ -48,6 +48,9 @@ _COMMANDS = {
 }  # fmt: skip
 """Names of commands in other programs to ours, of which one is suggested if the group has it."""
 
+_MOST = 3
+"""Commands that are named for an option."""
+_LISTING = ("list", "ls", "show", "all")
 _SURPLUS = "Got unexpected extra argument"
 _QUOTES = "a value with blanks has to be in quotes: 'staff list.csv'"
 _FOLDER = "; several rosters: one after the other, or all in a folder: siproster plan FOLDER"
@@ -60,7 +63,9 @@ def hint(error: click.ClickException) -> str:
     match error:
         case click.NoSuchOption(ctx=click.Context() as ctx):
             return _option(error.option_name, ctx)
-        case click.exceptions.NoSuchCommand(ctx=click.Context() as ctx) if not error.possibilities:
+        case click.exceptions.NoSuchCommand(ctx=click.Context() as ctx) if (
+            not error.possibilities or error.command_name in _COMMANDS
+        ):
             return _command(error.command_name, ctx)
         case click.BadParameter(param=click.Parameter(type=click.Choice() as choice)):
             return _value(error.message, map(str, choice.choices))
@@ -76,20 +81,42 @@ def _path(ctx: click.Context) -> str:
 
 
 def _option(name: str, ctx: click.Context) -> str:
-    known = set(_options_of(ctx))
+    known = _names(ctx.command)
     if name in _DRY_RUN:
         asks = _ASKS if "--yes" in known else ""
         return _WITHOUT_SENDING.get(_path(ctx), asks)
     meant = _OPTIONS.get(name)
     if meant == "":
         return _NO_SECRETS
-    return f"did you mean {meant}?" if meant and meant.partition(" ")[0] in known else ""
+    if meant and meant.partition(" ")[0] in known:
+        return f"did you mean {meant}?"
+    return _others_with(name, ctx)
 
 
-def _options_of(ctx: click.Context) -> Iterator[str]:
-    for parameter in ctx.command.params:
-        if isinstance(parameter, click.Option) and not parameter.hidden:
-            yield from parameter.opts
+def _others_with(name: str, ctx: click.Context) -> str:
+    """Return which other commands have an option; empty if none has it. It loads them all."""
+    root = ctx.find_root().command
+    if not isinstance(root, click.Group) or not name.startswith("--"):
+        return ""
+    having = [path for path, command in _commands(root, ctx.find_root(), "") if name in _names(command)]
+    listed = ", ".join(f"`{path}`" for path in having[:_MOST]) + (
+        " and others" if len(having) > _MOST else ""
+    )
+    return f"{name} is an option of {listed}, not of `{_path(ctx)}`" if having else ""
+
+
+def _commands(group: click.Group, ctx: click.Context, prefix: str) -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, ctx, f"{prefix}{name} ")
+        elif command:
+            yield f"{prefix}{name}", command
+
+
+def _names(command: click.Command) -> set[str]:
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    return {name for option in options for name in option.opts}
 
 
 def _command(name: str, ctx: click.Context) -> str:
@@ -98,9 +125,18 @@ def _command(name: str, ctx: click.Context) -> str:
     meant = _COMMANDS.get(name, "")
     if meant in known:
         return f"did you mean `{ctx.command_path} {meant}`?"
+    if meant == "--help":
+        return "did you mean `siproster --help`, or `siproster COMMAND --help`?"
     if meant.startswith("--"):
         return f"did you mean `siproster {meant}`?"
-    return f"{ctx.command_path} has: {', '.join(known)}" if ctx.parent else "all commands: siproster --help"
+    if isinstance(group, click.Group) and group.invoke_without_command and name in _LISTING:
+        return f"did you mean `{ctx.command_path}`?"
+    show = f"; did you mean `{ctx.command_path} show {name}`?" if "show" in known else ""
+    return (
+        f"{ctx.command_path} has: {', '.join(known)}{show}"
+        if ctx.parent
+        else "all commands: siproster --help"
+    )
 
 
 def _value(message: str, choices: Iterable[str]) -> str:

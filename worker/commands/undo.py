@@ -28,7 +28,7 @@ from worker.commands.running import freed_on_failure
 from worker.commands.screen import echo
 from worker.errors import TryLater
 from worker.importing.process_id import free_dead_holder, process_id
-from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo
+from worker.importing.undo import FAILED, KEPT, REMOVED, RESTORED, Hold, Undo, UndoTerms
 from worker.importing.unfinished import refuse_unfinished
 from worker.model import Job
 from worker.progress import RowsProgress
@@ -90,17 +90,13 @@ def undo(
     unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(context, job) and not unproven:
         echo(f"job {job_id} has already been undone; there is nothing left to undo")
+        report.make_folder(folder)
         facts = _print(context, job, folder, as_json=as_json)
         return _code(facts)
     _ask(context, job, number, include_unproven=include_unproven, yes=yes)
     refuse_unfinished(context.ledger, job_id, _IN_FLIGHT)  # somebody may have resumed it at the question
     report.make_folder(folder)
-    free_dead_holder(context.ledger, job)
-    context.ledger.accounts.acquire(job, process_id())
-    with freed_on_failure(context, job_id):
-        context.audit(job_id)
-        why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
-        context.ledger.jobs.close(job_id, why)
+    _take_over(context, job)
     try:
         interrupted = _run(context, job, number, rate, include_unproven=include_unproven)
         if not interrupted:
@@ -112,12 +108,23 @@ def undo(
         echo(f"interrupted; continue with: siproster undo {job_id}")
         return 130
     if facts["unproven"] and not include_unproven:
-        echo(
-            f"{facts['unproven']:,} of those kept may be the job's own (origin_unknown); if nobody else has",
-            "yellow",
-        )
-        echo(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
+        _advise_unproven(job_id, facts["unproven"])
     return _code(facts)
+
+
+def _take_over(context: Context, job: Job) -> None:
+    """Acquire the job's account, and close the job: it can't be resumed any more."""
+    free_dead_holder(context.ledger, job)
+    context.ledger.accounts.acquire(job, process_id())
+    with freed_on_failure(context, job.id):
+        context.audit(job.id)
+        why = Why(Reason.UNDONE, "`undo` takes back what it did, so it can't be resumed")
+        context.ledger.jobs.close(job.id, why)
+
+
+def _advise_unproven(job_id: str, users: int) -> None:
+    echo(f"{users:,} of those kept may be the job's own (origin_unknown); if nobody else has", "yellow")
+    echo(f"written to the account since it began: siproster undo {job_id} --include-unproven", "yellow")
 
 
 def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes: bool) -> None:
@@ -137,11 +144,15 @@ def _ask(context: Context, job: Job, number: int, *, include_unproven: bool, yes
 
 
 def _print_earlier_run(context: Context, job: Job) -> None:
-    """Print that the users of the run before a retry stay, and how they are taken back."""
-    users = context.ledger.changes.rows(job.parent) if job.parent else 0
-    if job.parent and users and context.ledger.jobs.get(job.parent).undone is None:
-        echo(f"  it is a retry; the work of the run before it stays ({plural(users, 'user')}).", "yellow")
-        echo(f"  To take that back, too: siproster undo {job.parent}", "yellow")
+    """Print that the users of the last run before a retry that did something stay, and how to undo it."""
+    members = context.ledger.lineages.of(job).members if job.parent else ()
+    ids = [member.id for member in members]
+    for earlier in reversed(members[: ids.index(job.id)] if ids else ()):
+        users = context.ledger.changes.rows(earlier.id)
+        if users and earlier.undone is None:
+            echo(f"  it is a retry; the work of an earlier run stays ({plural(users, 'user')}).", "yellow")
+            echo(f"  To take that back, too: siproster undo {earlier.id}", "yellow")
+            return
 
 
 def _code(facts: dict[str, Any]) -> int:
@@ -161,11 +172,8 @@ def _run(context: Context, job: Job, number: int, rate: float | None, *, include
     done = sum(context.ledger.undone.counts(job.id).values())
     with watch.interruptible() as interrupt, screen.running():
         context.runtime.stopping = interrupt
-        work = Undo(
-            context.ledger, context.seal, context.runtime.api(options), job,
-            permit=Hold(context.ledger, job).permit, stopping=interrupt, concurrency=options.concurrency,
-            include_unproven=include_unproven,
-        )  # fmt: skip
+        terms = UndoTerms(Hold(context.ledger, job).permit, interrupt, options.concurrency, include_unproven)
+        work = Undo(context.ledger, context.seal, context.runtime.api(options), job, terms)
         try:
             for rows in work.run():
                 done += rows

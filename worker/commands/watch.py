@@ -96,7 +96,16 @@ def print_end(context: Context, job: Job, *, as_json: bool) -> int:
     """Write the result files of a job as it stands and print its summary. Return the exit code."""
     from worker import report_page
 
-    summary = report_page.write_results(context.ledger, context.seal, job, report.folder_of(job))
+    folder = report.folder_of(job)
+    try:
+        summary = report_page.write_results(context.ledger, context.seal, job, folder)
+    except report.NotWritten as error:
+        if not as_json:
+            print_summary(report.summary(context.ledger, job, folder), as_json=False)
+        again = f"siproster report {job.id} --results DIR"
+        raise report.NotWritten(
+            error.message, f"nothing is lost: `{again}` writes them into another folder"
+        ) from None
     print_summary(summary, as_json=as_json)
     if as_json:  # people have it on stdout, beside the rows that it is about
         for hint in (advice.next_step(summary), *advice.commands(summary)):

@@ -109,12 +109,22 @@ class _Batch:
         return results
 
 
-class Undo:
-    """Undo of one job. ``stopping`` is set when nothing new should be started.
+@dataclass(frozen=True, slots=True)
+class UndoTerms:
+    """The terms on which a job is undone."""
 
-    ``include_unproven``: the user has stated that nobody else has written to the account since the job began,
-    so a user who was absent before, and is there now with the job's digests, is the job's work.
-    """
+    permit: Callable[[float], None]
+    """Allow a writing request of at most so many seconds, or raise JobBusy (``Hold``)."""
+    stopping: threading.Event
+    """Set when nothing new should be started."""
+    concurrency: int
+    include_unproven: bool = False
+    """Whether the user has stated that nobody else has written to the account since the job began: then a
+    user who was absent before, and is there now with the job's digests, is the job's work."""
+
+
+class Undo:
+    """Undo of one job."""
 
     def __init__(
         self,
@@ -122,11 +132,7 @@ class Undo:
         seal: Seal,
         api: UndoSource,
         job: Job,
-        *,
-        permit: Callable[[float], None],
-        stopping: threading.Event,
-        concurrency: int,
-        include_unproven: bool = False,
+        terms: UndoTerms,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -134,10 +140,10 @@ class Undo:
         self._api = api
         self._job = job
         self._family = job.options.api
-        self._permit = permit
-        self._stopping = stopping
-        self._concurrency = concurrency
-        self._include_unproven = include_unproven
+        self._permit = terms.permit
+        self._stopping = terms.stopping
+        self._concurrency = terms.concurrency
+        self._include_unproven = terms.include_unproven
         self._clock = clock
         self._realms = ledger.jobs.realms(job.id)
         self._over = threading.Event()

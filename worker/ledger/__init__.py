@@ -22,7 +22,7 @@ from worker.ledger.notifications import (
     Notifications,
 )
 from worker.ledger.page_sessions import PageSessions
-from worker.ledger.people import People, Person, Registered, Role, is_among
+from worker.ledger.people import People, Person, PersonRecord, Role, is_among
 from worker.ledger.registrations import Registration, Registrations
 from worker.ledger.retention import Policy, Retention
 from worker.ledger.rows import UNCONFIRMED, Rows, SealedPage
@@ -72,10 +72,10 @@ __all__ = [
     "Pause",
     "People",
     "Person",
+    "PersonRecord",
     "Policy",
     "Progress",
     "Receiving",
-    "Registered",
     "Registration",
     "Registrations",
     "Retention",

@@ -50,8 +50,6 @@ _EXPIRE = text("""
     RETURNING id, profile, channel, schedule, error""")
 _FORGET = text("DELETE FROM notifications WHERE finished < :before")
 _DELETE = text("DELETE FROM notifications WHERE schedule = :schedule")
-_OF_SCHEDULE = text("""
-    SELECT * FROM notifications WHERE schedule = :schedule ORDER BY created DESC, channel LIMIT :limit""")
 _OF_RUN = text("""
     SELECT * FROM notifications WHERE schedule = :schedule AND slot = :slot ORDER BY created, channel""")
 
@@ -197,12 +195,6 @@ class Notifications:
     def delete(self, connection: Connection, schedule: str) -> None:
         """Delete all those of a schedule, also what waits, in the caller's transaction."""
         connection.execute(_DELETE, {"schedule": schedule})
-
-    def of_schedule(self, schedule: str, limit: int = 20) -> list[Notification]:
-        """Return the schedule's newest notifications, the newest first."""
-        with self._store.read() as connection:
-            rows = connection.execute(_OF_SCHEDULE, {"schedule": schedule, "limit": limit}).all()
-        return [_notification(row) for row in rows]
 
     def of_run(self, schedule: str, slot: float) -> list[Notification]:
         """Return the notifications of one run of a schedule."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from worker.ledger.people import Person, Registered, Role
+from worker.ledger.people import Person, PersonRecord, Role
 from worker.ledger.store import Store
 
 _TOUCH_EVERY = 60.0
@@ -29,7 +29,7 @@ class PageSessions:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def begin(self, token_hash: str, known: Registered, seconds: float) -> bool:
+    def begin(self, token_hash: str, known: PersonRecord, seconds: float) -> bool:
         """Begin a session of so many seconds, at most.
 
         Return False if the person was removed, or their token renewed, since they were looked up.

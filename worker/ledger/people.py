@@ -55,7 +55,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class PersonRecord:
     """A person who may sign in. ``token_hash``: SHA-256 of the token, in hex."""
 
     person: Person
@@ -99,7 +99,7 @@ class People:
             connection.execute(_END_SESSIONS, _key(name))
         if row is None:
             raise _no_person(name)
-        return _registered(row).person
+        return _record_of(row).person
 
     def set_role(self, name: str, role: Role) -> None:
         """Change what a person may do, from their next request on. Raises NotFound."""
@@ -122,16 +122,16 @@ class People:
             return known.person
         raise _no_person(name)
 
-    def find(self, name: str) -> Registered | None:
+    def find(self, name: str) -> PersonRecord | None:
         """Return a person, or None if there is none of that name."""
         with self._store.read() as connection:
             row = connection.execute(_GET, _key(name)).mappings().one_or_none()
-            return _registered(row) if row else None
+            return _record_of(row) if row else None
 
-    def all(self) -> list[Registered]:
+    def all(self) -> list[PersonRecord]:
         """Return all people by name."""
         with self._store.read() as connection:
-            return [_registered(row) for row in connection.execute(_ALL).mappings()]
+            return [_record_of(row) for row in connection.execute(_ALL).mappings()]
 
 
 def is_among(name: str, names: Iterable[str]) -> bool:
@@ -139,9 +139,9 @@ def is_among(name: str, names: Iterable[str]) -> bool:
     return name.casefold() in map(str.casefold, names)
 
 
-def _registered(row: RowMapping) -> Registered:
+def _record_of(row: RowMapping) -> PersonRecord:
     signed_in = row["signed_in"]
-    return Registered(
+    return PersonRecord(
         Person(row["name"], Role(row["role"])), row["token_hash"],
         dt.datetime.fromtimestamp(row["created"], dt.UTC),
         dt.datetime.fromtimestamp(signed_in, dt.UTC) if signed_in else None,

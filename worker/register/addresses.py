@@ -126,7 +126,8 @@ def _waits(realm: str, seconds: float) -> str:
     until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     return (
         f"DNS does not know {realm} yet, which is normal for a new realm: "
-        f"asking again until {until:%H:%M:%SZ} ({seconds:g} s)"
+        f"asking again until {until:%H:%M:%SZ} ({seconds:g} s); the sandbox's realms are never there: "
+        "its registrar is named with --registrar HOST:PORT"
     )
 
 

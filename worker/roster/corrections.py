@@ -176,8 +176,13 @@ class _Corrections:
             raise self._wrong(line, f"{found}, but the header has {plural(self._header.named, 'column')}")
         if fields[self._job] != self._expected:
             # In a line with shifted cells, this one may be anything, and is not shown.
-            other = fields[self._job] if _job_id(fields[self._job]) else "another one, or none"
-            raise self._wrong(line, f"it is from job {other}, not from {self._expected}")
+            other = fields[self._job] if _job_id(fields[self._job]) else ""
+            its = f"; for {other}: siproster retry {other} --corrections FILE" if other else ""
+            raise UsageError(
+                f"{self._header.place}, line {line}: it is from job {other or 'another one, or none'}, not "
+                f"from {self._expected}",
+                f"for {self._expected}, give its own failed.csv{its}",
+            )
         if not _number(fields[self._row]):
             raise self._wrong(line, "bw__row is not a line number")
         if self._guessed and self._password is not None and not fields[self._password].isascii():

@@ -5,6 +5,7 @@ The second pass makes the rows, with these facts at hand.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Final
@@ -14,11 +15,11 @@ from worker.model import Blanks, Options, Weak
 from worker.reasons import plural
 from worker.roster.check import RosterFacts
 from worker.roster.corrected import CorrectedTable
-from worker.roster.damage import looks_like_number
+from worker.roster.damage import looks_like_number, may_hold_numbers
 from worker.roster.format import Table
 from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout
-from worker.roster.passwords import Survey
+from worker.roster.passwords import Survey, look_swapped
 from worker.roster.rows import fits
 from worker.roster.selection import shown
 from worker.roster.template import FirstFilled
@@ -66,7 +67,7 @@ class FirstPass:
         self._spaced = 0
         self._misfits = 0
         self._too_wide = 0
-        self._escaped = False
+        self._swapped = False
         self._beyond_ascii: list[int] = []
 
     def read(self, records: Iterable[Record], name: str) -> str:
@@ -87,6 +88,8 @@ class FirstPass:
             for line, row in islice(source, _GROUP)
         ]:
             lines, users, passwords = zip(*group, strict=True)
+            if not self.survey.records:  # the first rows are enough to see it
+                self._swapped = look_swapped(users, passwords)
             self.survey.add(len(group), passwords)
             self._look_at_users(users)
             self._look_at_passwords(lines, passwords)
@@ -109,7 +112,8 @@ class FirstPass:
         self._refuse_no_passwords()
         self._refuse_blanks()
         self._refuse_guess()
-        self._refuse_pins()
+        self._refuse_swapped()
+        self._refuse_other_columns()
 
     def _misfit(self, line: int, row: list[str]) -> tuple[int, str, str]:
         """Count a record whose cells can't be attributed to columns."""
@@ -121,10 +125,12 @@ class FirstPass:
     def _look_at_users(self, users: Collection[str]) -> None:
         filled = [user for user in users if user]
         self._users += len(filled)
-        self._numbers += sum(1 for user in filled if not user.isdecimal() and looks_like_number(user.strip()))
+        if may_hold_numbers("\n".join(filled)):
+            self._numbers += sum([bool(looks_like_number(user.strip())) for user in filled])
 
     def _look_at_passwords(self, lines: Collection[int], passwords: Collection[str]) -> None:
-        self._spaced += sum(1 for one in passwords if one[:1] in _BLANKS or one[-1:] in _BLANKS)
+        padded = [one for one in passwords if one != one.strip()]  # by any white space: nearly always none
+        self._spaced += sum([one[0] in _BLANKS or one[-1] in _BLANKS for one in padded])
         if self._guessed and not "".join(passwords).isascii():
             self._beyond_ascii += [
                 line for line, one in zip(lines, passwords, strict=True) if not one.isascii()
@@ -204,15 +210,38 @@ class FirstPass:
             "for Cyrillic, cp850 or cp437 from DOS, mac-roman",
         )
 
-    def _refuse_pins(self) -> None:
+    def _refuse_swapped(self) -> None:
+        """Refuse passwords in the column of user names: they would be shown, and extensions be passwords."""
+        names = self._layout.mapping
+        if (
+            not self._swapped
+            or {"username", "password"} & self._options.map.keys()
+            or "username" not in names
+        ):
+            return
+        user, password = shlex.quote(names["username"]), shlex.quote(names["password"])
+        raise UsageError(
+            f"{self._table.shown}: columns {names['username']!r} and {names['password']!r} seem to be "
+            "swapped: most user names look like passwords, and most passwords are numbers",
+            f"if they are swapped, add: --map username={password} --map password={user}\n"
+            f"if they are right, add: --map username={user} --map password={password}",
+        )
+
+    def _refuse_other_columns(self) -> None:
+        """Refuse a column of PINs, or of people's names, in the place of the SIP passwords."""
         found = self.survey
-        expressly = self._options.weak_given and self._options.weak is not Weak.REFUSE
-        if found.looks_like_pins and not expressly:
-            raise UsageError(
-                f"{self._table.shown}: column {self._layout.mapping['password']!r} looks like a PIN column: "
-                f"{found.pins} of its {found.filled} values are 4 to 6 digits",
-                "choose the column of SIP passwords with --map password=COLUMN, or use --weak warn",
-            )
+        if self._options.weak_given and self._options.weak is not Weak.REFUSE:
+            return
+        for holds, kind, count, like in (
+            (found.looks_like_pins, "a PIN column", found.pins, "up to 6 digits"),
+            (found.looks_like_names, "a column of people's names", found.names, "two or more words"),
+        ):
+            if holds:
+                raise UsageError(
+                    f"{self._table.shown}: column {self._layout.mapping['password']!r} looks like {kind}: "
+                    f"{count} of its {found.filled} values are {like}",
+                    "choose the column of SIP passwords with --map password=COLUMN, or use --weak warn",
+                )
 
 
 def _has_quotes(table: Table) -> bool:

@@ -58,6 +58,8 @@ _data_like = re.compile(r"[0-9]{3}|@|://|[0-9a-fA-F]{2}[:-][0-9a-fA-F]{2}").sear
 _has_digit = re.compile("[0-9]").search
 
 
+_delimited = re.compile(r"[^,;\t|]+[,;\t|]").match
+"""Match a cell that holds a delimiter."""
 _neutralised = re.compile(r"'+[=+\-@\t\r]").match
 _word_like = re.compile(r"[^\W\d]+(?:[ _./-]+[^\W\d]+)*[ _-]?\d{0,2}").fullmatch
 """Match a cell that may be a column's name: letters, perhaps with a number at the end."""
@@ -164,9 +166,14 @@ class Header:
         shown = self._shown()
         if not shown:
             columns = plural(self.named, "column")
+            if self.named == 1 and _delimited(self.names[0]):
+                return (
+                    "each line is in quotes as a whole, which makes it one column: in a spreadsheet, split "
+                    "it (Data > Text to Columns), and save it as CSV again"
+                )
             return (
                 f"its first line has {columns} and looks like data; "
-                "it must be a header with column names, such as username and password"
+                "it must be a header: put a line in front of it, such as username,password,name"
             )
         near = self.nearest(wanted, taken, field)
         listed = ", ".join(
@@ -174,6 +181,11 @@ class Header:
         )
         did_you_mean = f"did you mean {near!r}? The" if near else "the"
         return f"{did_you_mean} columns are: {listed}"
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Return whether the line looks like column names, some of which messages may quote."""
+        return bool(self._shown())
 
     def nearest(self, wanted: Sequence[str], taken: Collection[int] = (), field: str = "password") -> str:
         """Return the column that a hint names as the likely one for ``field``; empty if there is none."""

@@ -227,12 +227,14 @@ class _Columns:
                 continue
             field_ = used.get(name, "")
             hidden = "" if name in carried else self._why_hidden(at, field_)
+            if name in roster.dropped and not hidden:
+                hidden = "its cells look like passwords or digests"
             samples = _samples([row.cells[carried[name]] for row in page]) if name in carried else ()
             suggested, why = self._suggestion(at)
             if field_:
                 suggested, why = field_, self._why_used(field_, at)
             elif self._options.map.get(suggested) == "":
-                why = f"--map {suggested}= leaves it out"
+                suggested, why = "", f"--map {suggested}= leaves it out"
             columns.append(
                 Column(
                     name, at + 1, field_, suggested, why, name in roster.dropped, self._is_decoy(at), hidden,

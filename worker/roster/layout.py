@@ -107,6 +107,14 @@ def lay_out(
     return _Deciding(header, options, assignment, filled).layout()
 
 
+def overlooked(lack: str, name: str) -> UsageError:
+    """Return the error for passwords that are to be generated although a column may have them."""
+    return UsageError(
+        f"{lack}, but {name!r} may have the passwords",
+        f"--map password={name!r} takes it; --map password= generates a password for every row",
+    )
+
+
 class _Deciding:
     """The decisions, in order: the fields first, then the carried columns."""
 
@@ -313,11 +321,7 @@ class _Deciding:
     def _refuse_overlooked(self, lack: str, alike: list[int]) -> None:
         """Refuse to generate passwords for all rows where an unknown column may have them."""
         if alike and "password" not in self.options.map:
-            name = self.header.names[alike[0]]
-            raise UsageError(
-                f"{lack}, but {name!r} may have the passwords",
-                f"--map password={name!r} takes it; --map password= generates a password for every row",
-            )
+            raise overlooked(lack, self.header.names[alike[0]])
 
     def _missing(self, field: str) -> UsageError:
         wanted = ALIASES[field]
@@ -329,7 +333,9 @@ class _Deciding:
         taken = empty.union(self.chosen.values())
         near = self.header.nearest(wanted, taken, field)
         column = shlex.quote(near) if near else "COLUMN"
-        hint = f"--map {field}={column} names it; {self.header.guess(wanted, taken, field)}"
+        hint = self.header.guess(wanted, taken, field)
+        if self.header.may_be_shown:
+            hint = f"--map {field}={column} names it; {hint}"
         if doubted := self._doubted_option():
             hint = f"leave out {doubted}, which siproster finds itself; the header may also be missing"
         return UsageError(f"{self.header.place} has no {field} column", hint)

@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from html.entities import name2codepoint
 from typing import Final
 
@@ -19,8 +19,12 @@ MANY: Final = 5
 """Least rows with one password that count as sharing it."""
 _BUCKET = 50_000
 _LONGEST_PIN = 6
-_pin = re.compile(f"[0-9]{{4,{_LONGEST_PIN}}}").fullmatch
-
+_pin = re.compile(f"[0-9]{{1,{_LONGEST_PIN}}}").fullmatch
+_full_name = re.compile(r"(?:[^\W\d_][\w.'’-]* ){1,3}[^\W\d_][\w'’-]*").fullmatch
+"""Match two to four words that begin with a letter, such as a first and a last name."""
+_made_up = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[^\s@]{8,}").fullmatch
+_number = re.compile(r"\+?[0-9]{1,15}").fullmatch
+"""Match an extension or a telephone number."""
 
 _entity = re.compile(f"&(?:{'|'.join(name2codepoint)}|apos|#[0-9]{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}});").search
 _escape = re.compile(r"\\[\\tnr0]").search
@@ -208,6 +212,12 @@ def is_name(password: str, user: str, domain: str) -> bool:
     return folded == user.casefold()
 
 
+def look_swapped(users: Collection[str], passwords: Collection[str]) -> bool:
+    """Return whether most user names look like passwords, and most passwords like extensions."""
+    made_up = sum(1 for user in users if _made_up(user))
+    return made_up * 2 > len(users) and sum(1 for one in passwords if _number(one)) * 2 > len(passwords)
+
+
 class Survey:
     """Statistics from the first pass over a roster's records and passwords, in bounded memory.
 
@@ -221,6 +231,7 @@ class Survey:
         self.records = 0
         self.filled = 0
         self.pins = 0
+        self.names = 0
         self._counts: Counter[int] = Counter()
         self._forget_at = _BUCKET
 
@@ -229,7 +240,9 @@ class Survey:
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
-        self.pins += sum(1 for password in filled if len(password) <= _LONGEST_PIN and _pin(password))
+        short = [password for password in filled if len(password) <= _LONGEST_PIN]
+        self.pins += sum([bool(_pin(password)) for password in short])
+        self.names += sum([bool(_full_name(password)) for password in filled if " " in password])
         self._counts.update(map(hash, filled))
         if self.filled >= self._forget_at:
             self._forget_at += _BUCKET
@@ -237,8 +250,13 @@ class Survey:
 
     @property
     def looks_like_pins(self) -> bool:
-        """Return whether most passwords are 4 to 6 digits."""
+        """Return whether most passwords are up to 6 digits."""
         return self.pins * 2 > self.filled
+
+    @property
+    def looks_like_names(self) -> bool:
+        """Return whether most passwords look like a person's first and last name."""
+        return self.names * 2 > self.filled
 
     def shared(self) -> frozenset[int]:
         """Return the hashes of passwords that at least MANY rows have."""

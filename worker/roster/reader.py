@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from worker.errors import UsageError
@@ -19,6 +18,7 @@ from worker.roster.formats import GENERIC, assignment_of
 from worker.roster.layout import Layout, lay_out
 from worker.roster.recognise import Opened, find_roster, open_source
 from worker.roster.rows import chosen, pages_of, rules_for
+from worker.roster.secret_columns import SecretColumns
 from worker.roster.source import Source, unreadable
 from worker.roster.text import CORRECT_HEADER, Malformed, Record, changed
 
@@ -45,9 +45,11 @@ class Roster:
             self.options = replace(self.options, map=mapped)
         guessed = GUESSED if any(one.code == "encoding_guessed" for one in opened.warnings) else ""
         found = FirstPass(table, self._layout, options, guessed)
+        columns = SecretColumns(self._layout, options)
         with table.read() as records:
-            self.name = found.read(self._chosen(records), source.name)
+            self.name = found.read(columns.sampled(self._chosen(records)), source.name)
         found.check()
+        self._layout = columns.without_secrets(table.shown)
         self._rules = rules_for(self._layout, options, found.facts)
         self.source = source.place
         self.columns = self._layout.columns
@@ -87,9 +89,7 @@ class Roster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _chosen(self, records: Iterator[Record]) -> Iterator[Record]:

@@ -113,6 +113,14 @@ class Settings:
                 "`siproster init` asks for them and writes siproster.toml; or set them in the environment: "
                 "`siproster doctor` shows what is set",
             )
+        for name in ("BW_ACCOUNT_ID", "BW_CLIENT_ID", "BW_CLIENT_SECRET"):
+            value = self.values[name]
+            if value and (value != value.strip() or (value[0] == value[-1] and value[0] in "'\"")):
+                raise UsageError(
+                    f"{name} ({self.sources[name]}) begins or ends with white space, or is in quotes",
+                    "set it again without them; a file for `docker --env-file` has no quotes, and one from "
+                    "Windows may have a carriage return at each line's end: dos2unix FILE",
+                )
         basic = {"username": self.values["BW_USERNAME"], "password": self.values["BW_PASSWORD"]}
         return Endpoint(
             host=self.values["BW_API_URL"],

@@ -16,6 +16,7 @@ from worker.errors import UsageError
 from worker.hosts import fits_dns, is_loopback
 
 _SQLITE = "sqlite:///"
+_POSTGRES = "postgres://"
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _VERIFYING = {"ssl_cert_reqs": ("required", "cert_required"), "ssl_check_hostname": ("true", "1", "yes")}
@@ -115,6 +116,15 @@ def _is_file(name: str, value: str, scheme: str) -> bool:
     )
 
 
+def _as_url(text: str) -> str:
+    """Return a hint with the URL of a ledger that is written as a path, or as Heroku and Django write it."""
+    if text.startswith("/"):
+        return f"write it as {_SQLITE}{text}"
+    if text.startswith(_POSTGRES):
+        return f"write it as {hidden(f'postgresql://{text.removeprefix(_POSTGRES)}')}"
+    return ""
+
+
 def ledger(text: str) -> str:
     """Return ``sqlite:///`` with the path made absolute, or ``postgresql://`` unchanged."""
     if text.startswith(_SQLITE):
@@ -123,7 +133,8 @@ def ledger(text: str) -> str:
     if url.scheme != "postgresql":
         raise UsageError(
             f"{hidden(text)!r} is not the URL of a ledger",
-            "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
+            _as_url(text)
+            or "write it as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:////absolute/path.sqlite",
         )
     if (url.netloc and "@" in text.partition(url.netloc)[2]) or "#" in text:
         raise UsageError(

@@ -48,9 +48,7 @@ def job_of(request: Request) -> Job:
         job = site.ledger.jobs.get(id_)
     except NotFound:
         raise NotFound(f"there is no job {id_}", hint) from None
-    if (job.host, job.account) != (site.host, site.account) or not (
-        sees_all(request) or _is_own(request, job)
-    ):
+    if not site.serves(job) or not (sees_all(request) or _is_own(request, job)):
         raise NotFound(f"there is no job {id_}", hint)
     return job
 

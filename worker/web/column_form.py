@@ -36,6 +36,8 @@ _CHOICES = {
     "from": (GENERIC, *FORMATS),
 }
 _FLAGS = ("create-realm",)
+_ENCODINGS = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
+"""Encodings by the names that editors and spreadsheets show."""
 _LOOKED_AT = 20
 """Jobs whose realms are offered."""
 
@@ -64,11 +66,18 @@ class ColumnRow:
     name: str
     used: str
     """Its use, in words; empty: none."""
+    kept: str
+    """What becomes of a column that is not used."""
     why: str
     decoy: bool
     samples: Sequence[str]
     hidden: str
     """Why its cells are not shown; empty: they are."""
+
+    @property
+    def notable(self) -> bool:
+        """Return whether the reader should look at it."""
+        return bool(self.used or self.decoy or self.why or self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,10 @@ def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> Col
 
 
 def _short(why: str, title: str) -> str:
-    """Return a reason that names the format by its first words alone."""
+    """Return a reason that names the format by its first words alone, and our fields as people call them."""
+    for name, (label, _) in _FIELDS.items():
+        for article in ("the", "phone's"):
+            why = why.replace(f"{article} {name}", f"{article} {label.lower()}")
     return why.replace(title, title.partition(":")[0]) if title else why
 
 
@@ -119,7 +131,7 @@ def _understood(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts.get("encoding"):
         delimiter = {"\t": "tab", ",": "comma", ";": "semicolon"}.get(facts["delimiter"], facts["delimiter"])
         between = f", with a {delimiter} between columns" if delimiter else ""
-        yield f"It is a text in {facts['encoding']}{between}."
+        yield f"It is text in {_ENCODINGS.get(facts['encoding'], facts['encoding'])}{between}."
 
 
 def _fields(columns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterator[FieldChoice]:
@@ -147,16 +159,16 @@ def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, 
 
 def _column(one: Mapping[str, Any]) -> ColumnRow:
     used = _FIELDS.get(one["field"], (one["field"], False))[0]
-    return ColumnRow(one["name"] or f"Column {one['position']}", used, sentence(one["why"]), one["decoy"],
-                     one["samples"], sentence(one["hidden"]))  # fmt: skip
+    kept = "Not copied to the results" if one["secret"] else "Copied to the results"
+    return ColumnRow(one["name"] or f"Column {one['position']}", used, kept, sentence(one["why"]),
+                     one["decoy"], one["samples"], one["hidden"])  # fmt: skip
 
 
 def _realms(site: Site) -> list[str]:
     """Return the realms of the account's last jobs."""
     ledger = site.ledger
     jobs = islice(known_jobs(ledger, ledger.jobs.newest()), _LOOKED_AT)
-    ours = [job for job in jobs if (job.host, job.account) == (site.host, site.account)]
-    return sorted({host for job in ours for host in ledger.jobs.hosts(job.id).values()})
+    return sorted({host for job in filter(site.serves, jobs) for host in ledger.jobs.hosts(job.id).values()})
 
 
 def settings_of(form: Mapping[str, str]) -> dict[str, Any]:

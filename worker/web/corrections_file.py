@@ -14,13 +14,18 @@ from worker.model import Job
 from worker.seal import Seal
 
 
+def password_column(job: Job) -> str:
+    """Return the column under which the corrections of a job have passwords."""
+    return job.options.map.get("password") or "password"
+
+
 def corrections_file(ledger: Ledger, seal: Seal, job: Job, cells: Mapping[int, Mapping[str, str]]) -> str:
     """Return a corrected failed.csv: the job's cells on these lines, with the corrected ones in their place.
 
-    ``cells``: line → {column: value}; a password is under the name ``password``, or that of ``--map``. Raises
+    ``cells``: line → {column: value}; a password is under ``password_column``. Raises
     UsageError for a line or a column that the job doesn't have.
     """
-    password = job.options.map.get("password") or "password"
+    password = password_column(job)
     known = (*job.columns, password)
     text = io.StringIO()
     write = csv.writer(text).writerow

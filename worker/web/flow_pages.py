@@ -200,8 +200,8 @@ def _waits_for(site: Site, upload: Upload) -> str:
     reading = [step for step in running if step.begun and step.server == mine.server]
     own = any(step.person == mine.person for step in reading)
     if own and (site.sign_in or len(reading) >= AT_ONCE):
-        return f"Waiting for another file of {mine.person} to be read."
-    return "Waiting for files of other people to be read." if len(reading) >= AT_ONCE else ""
+        return f"Waiting until {mine.person}'s other file has been read."
+    return "Waiting until other people's files have been read." if len(reading) >= AT_ONCE else ""
 
 
 ROUTES = [

@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import SiprosterError
+from worker.web import live
 from worker.web.error_pages import error_page, fault_page
 from worker.web.forms import read_form
 from worker.web.sessions import CSRF, check_csrf, set_visitor, visit_of
@@ -191,6 +192,8 @@ def _has_body(request: Request) -> bool:
 
 
 def _to_sign_in(request: Request) -> Response:
+    if request.headers.get("accept") == live.MEDIA_TYPE:
+        return live.reload_answer()
     if request.method in ("GET", "HEAD"):
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/sign-in?{urlencode({'next': target})}", 303)

@@ -109,7 +109,7 @@ def _job_entry(ledger: Ledger, job: Job) -> Entry:
 def _all_jobs(site: Site) -> Iterator[Job]:
     """Yield the jobs of the account, without plans that another job has carried out."""
     for job in known_jobs(site.ledger, site.ledger.jobs.newest()):
-        if (job.host, job.account) == (site.host, site.account) and not job.carried_out_by:
+        if site.serves(job) and not job.carried_out_by:
             yield job
 
 

@@ -1,4 +1,4 @@
-"""What an approval would do: where a plan comes from, and what a retry or an undo means, in sentences."""
+"""Describe what an approval would do: where a plan comes from, and what a retry or an undo means."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from worker.model import Status
 from worker.progress import ProgressFacts
@@ -27,11 +27,13 @@ EVERY = 0.5
 LONGEST = 120.0
 """Seconds after which a browser has to ask again: one that has vanished holds nothing for longer."""
 
+MEDIA_TYPE = "text/event-stream"
+
 News = tuple[str, str]
 """The name of an event and its text; ``over``: the address of the page that shows the end."""
 
 _RELOAD: News = ("reload", "{}")
-"""The reader may not see the page any more, as it was: loaded again, it says why, or asks for a sign-in."""
+"""The reader may not see the page any more: loaded again, it says why, or asks for a sign-in."""
 
 
 def texts_of(facts: ProgressFacts) -> Mapping[str, Any]:
@@ -89,14 +91,24 @@ def stream(request: Request, look: Callable[[], News]) -> StreamingResponse:
 
     # No proxy may hold the events back.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events(), media_type=MEDIA_TYPE, headers=headers)
+
+
+def reload_answer() -> Response:
+    """Return the stream for a page that is to be loaded again: scripts can't follow a redirect to a page."""
+    return Response(_event(_RELOAD), media_type=MEDIA_TYPE)
+
+
+def _event(news: News) -> str:
+    name, text = news
+    return f"event: {name}\ndata: {text}\n\n"
 
 
 async def _events(look: Callable[[], News]) -> AsyncIterator[str]:
     ends = time.monotonic() + LONGEST
     while time.monotonic() < ends:
-        name, text = await run_in_threadpool(look)
-        yield f"event: {name}\ndata: {text}\n\n"
-        if name != "facts":
+        news = await run_in_threadpool(look)
+        yield _event(news)
+        if news[0] != "facts":
             return
         await asyncio.sleep(EVERY)

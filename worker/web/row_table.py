@@ -15,6 +15,7 @@ from worker.errors import UsageError
 from worker.ledger import Upload
 from worker.model import Job
 from worker.roster import fields_of
+from worker.web.corrections_file import password_column
 from worker.web.plan_view import ACTIONS, WARNINGS
 from worker.web.rows import Query, RowsShown, TableRow
 from worker.web.site import offset_of, site_of
@@ -137,7 +138,7 @@ def retry_table(request: Request, job: Job) -> Table:
     site, here = site_of(request), f"/jobs/{job.id}/retry"
     typed = site.ledger.cells.of(site.seal, f"job:{job.id}").by_line
     buttons = [("run", "Run them again"), ("keep", "Only keep the corrections")]
-    password = job.options.map.get("password") or "password"
+    password = password_column(job)
     editing = Editing(here, _fields(job), password, buttons, typed=typed)
     return _table(request, job, _Form(here, "Result", _RESULTS, troubled_first=True, editing=editing))
 

@@ -16,7 +16,7 @@ from worker.schedules.timetable import Timetable, time_zone
 from worker.web.access import asker_of, work_of
 from worker.web.live import News, stream
 from worker.web.render import render
-from worker.web.site import Page, Site, see_other, site_of
+from worker.web.site import Page, see_other, site_of
 from worker.web.words import GOOD, PLAIN, RUNS, WARN, moment
 
 _RUNS_SHOWN = 50
@@ -51,7 +51,7 @@ class ScheduleView:
 def schedules_page(request: Request) -> Response:
     """List the schedules of the account."""
     site = site_of(request)
-    views = [_view(site.ledger, one) for one in site.ledger.schedules.all() if _is_ours(site, one)]
+    views = [_view(site.ledger, one) for one in site.ledger.schedules.all() if site.serves(one)]
     return render(request, "schedules.html", schedules=views)
 
 
@@ -96,13 +96,9 @@ def change(request: Request) -> Response:
 def _schedule_of(request: Request) -> Schedule:
     site = site_of(request)
     one = site.ledger.schedules.get(request.path_params["name"])
-    if not _is_ours(site, one):
+    if not site.serves(one):
         raise NotFound(f"there is no schedule {one.name!r}")
     return one
-
-
-def _is_ours(site: Site, one: Schedule) -> bool:
-    return (one.host, one.account) == (site.host, site.account)
 
 
 def _view(ledger: Ledger, one: Schedule) -> ScheduleView:

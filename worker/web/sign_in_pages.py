@@ -10,7 +10,7 @@ import re
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from worker.ledger import Registered, Role
+from worker.ledger import PersonRecord, Role
 from worker.web.render import render
 from worker.web.sessions import Visit, drop_session, session_cookie, set_session
 from worker.web.sign_in_throttle import SignInThrottle
@@ -70,13 +70,13 @@ def sign_out(request: Request) -> Response:
     return response
 
 
-def _is_token_of(known: Registered | None, token: str) -> bool:
+def _is_token_of(known: PersonRecord | None, token: str) -> bool:
     """Return whether the token is the person's; an unknown name takes as long."""
     stored = known.token_hash if known else hash_of("")
     return hmac.compare_digest(hash_of(token), stored)
 
 
-def _begin(request: Request, known: Registered, session: str) -> bool:
+def _begin(request: Request, known: PersonRecord, session: str) -> bool:
     site = site_of(request)
     sessions = site.ledger.page_sessions
     sessions.delete_expired(site.bounds.idle_seconds)
@@ -86,7 +86,7 @@ def _begin(request: Request, known: Registered, session: str) -> bool:
     return sessions.begin(hash_of(session), known, site.bounds.session_seconds)
 
 
-def _refused(request: Request, known: Registered | None) -> Response:
+def _refused(request: Request, known: PersonRecord | None) -> Response:
     """Answer a wrong token. Its text is not recorded: it may be a password, or another page's token."""
     _throttle(request).refused(address_of(request))
     name = known.person.name if known else ""

@@ -13,6 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from worker import __version__
 from worker.ledger import Act, Ledger, Person, Role
+from worker.ledger.schedule_columns import Schedule
+from worker.model import Job
 from worker.seal import Seal
 
 MIB = 1 << 20
@@ -79,6 +81,10 @@ class Site:
     """Whether a proxy in front says who the client is."""
     max_upload: int = 200 * MIB
     bounds: Bounds = field(default_factory=Bounds)
+
+    def serves(self, one: Job | Schedule) -> bool:
+        """Return whether a job or a schedule is of this site's account; a ledger may have several."""
+        return (one.host, one.account) == (self.host, self.account)
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]

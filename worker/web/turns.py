@@ -1,4 +1,4 @@
-"""Turns of people who want the same: so many at once, a few for each person, and each person in turn."""
+"""Turns to read a file: so many at once, a few for each person, and each person in turn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from worker.errors import Conflict
+
 
 class Turns:
     """Turns, ``at_once`` in all and ``each`` at most for one person.
@@ -15,9 +17,10 @@ class Turns:
     A free one goes to the person whose last turn began the longest ago, and of theirs to the first request.
     """
 
-    def __init__(self, at_once: int, each: int) -> None:
+    def __init__(self, at_once: int, each: int, most_waiting: int) -> None:
         self._free = at_once
         self._each = each
+        self._most_waiting = most_waiting
         self._changed = threading.Condition()
         self._count = itertools.count()
         self._waiting: dict[int, str] = {}
@@ -33,8 +36,13 @@ class Turns:
 
     @contextmanager
     def turn(self, person: str) -> Iterator[None]:
-        """Wait for a turn, which lasts as long as the block."""
+        """Wait for a turn, which lasts as long as the block. Raises Conflict if too many wait already."""
         with self._changed:
+            if self.waiting(person) >= self._most_waiting:
+                raise Conflict(
+                    f"{self._most_waiting} files of {person} are already waiting to be read",
+                    "wait until some of them have been read, then start it again",
+                )
             request = next(self._count)
             self._waiting[request] = person
             self._changed.wait_for(lambda: self._next() == request)

@@ -76,7 +76,7 @@ class Work:
         self._inspect = inspect
         self._plan = plan
         self._environment = os.environ if environment is None else environment
-        self._turns = Turns(AT_ONCE, each=1 if site.sign_in else AT_ONCE)
+        self._turns = Turns(AT_ONCE, 1 if site.sign_in else AT_ONCE, _MOST_WAITING)
         self._threads = Threads()
 
     # Uploads
@@ -247,8 +247,6 @@ class Work:
     ) -> None:  # fmt: skip
         """Claim a step and start its process, unless the same one is at work."""
         self.reap()
-        if bounds != UNBOUNDED and self._turns.waiting(step.person) >= _MOST_WAITING:
-            raise Conflict(f"{_MOST_WAITING} files of {step.person} wait to be read", "wait for some of them")
         with self._threads.claiming(step.subject):
             if not self._ledger.steps.claim(replace(step, server=process_id())):
                 at_work = self._ledger.steps.get(step.subject)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.roster.formats.asterisk_lines import NOT_READ
 from worker.roster.formats.asterisk_links import Links, registrar_of
@@ -109,10 +109,22 @@ def _kind(section: Section) -> str:
     return section.settings.get("type", "").lower()
 
 
+class _Login(NamedTuple):
+    """The login of a phone, as far as a section has it."""
+
+    user: str
+    secret: str = ""
+    md5: str = ""
+    realm: str = ""
+
+
+_NO_LOGIN: Final = _Login("")
+
+
 def _of_endpoints(links: Links) -> Iterator[Record]:
     """Yield endpoints whose user and password are somewhere else."""
     for number, name, shown in links.without_auth():
-        yield number, _fields(name, "", "", name, "endpoint", shown, _AUTH_ELSEWHERE)
+        yield number, _fields(_Login(name), name, "endpoint", shown, _AUTH_ELSEWHERE)
 
 
 def _checked(section: Section, fields: Fields) -> Fields:
@@ -139,29 +151,29 @@ def _section(section: Section, kind: str, links: Links) -> Fields | None:
         return _wizard(name, settings)
     if kind == "endpoint":
         return _fields(
-            name, "", "", name, kind, settings, _SENDS_ALONE if "outbound_auth" in settings else _NO_AUTH
+            _Login(name), name, kind, settings, _SENDS_ALONE if "outbound_auth" in settings else _NO_AUTH
         )
     if kind in ("registration", "outbound-publish"):
-        return _fields("", "", "", name, kind, {}, _REGISTER)
+        return _fields(_NO_LOGIN, name, kind, {}, _REGISTER)
     if not kind and ("hassip" in settings or "hassip" in links.general):
         defaults = {key: value for key, value in links.general.items() if key in _USERS_DEFAULTS}
         return _users_conf(name, defaults | settings, links)
-    return _fields(name, "", "", name, kind, settings, _NO_TYPE)
+    return _fields(_Login(name), name, kind, settings, _NO_TYPE)
 
 
 def _loose(line: Loose) -> Fields:
     if line.kind == NOT_READ:
         found = verdict(UNREAD, "include_not_read", f"its users are missing: {line.value}")
-        return _fields("", "", "", "", "include", {}, found)
+        return _fields(_NO_LOGIN, "", "include", {}, found)
     found = _REGISTER if line.kind == "register" else _AUTHENTICATION
-    return _fields("", "", "", "", line.kind, {"host": registrar_of(line.value)}, found)
+    return _fields(_NO_LOGIN, "", line.kind, {"host": registrar_of(line.value)}, found)
 
 
 def _sip(name: str, kind: str, settings: Settings, links: Links) -> Fields:
     secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
     realm = links.general.get("realm", "")
     found = _sip_verdict(name, kind, settings, links) or _digest_verdict(name, secret, [md5], realm)
-    return _fields(name, secret, md5, name, kind, settings, found, realm)
+    return _fields(_Login(name, secret, md5, realm), name, kind, settings, found)
 
 
 def _sip_verdict(name: str, kind: str, settings: Settings, links: Links) -> str:
@@ -194,7 +206,7 @@ def _users_conf(name: str, settings: Settings, links: Links) -> Fields:
     secret, md5 = settings.get("secret", ""), settings.get("md5secret", "")
     realm = links.general.get("realm", "")
     found = found or _digest_verdict(name, secret, [md5], realm)
-    return _fields(name, secret, md5, name, "users.conf", settings, found, realm)
+    return _fields(_Login(name, secret, md5, realm), name, "users.conf", settings, found)
 
 
 def _wizard(name: str, settings: Settings) -> Fields:
@@ -256,7 +268,8 @@ def _auth_fields(
     user, secret, realm = auth.get("username", ""), auth.get("password", ""), auth.get("realm", "") or realm
     digests = [auth.get("md5_cred", ""), auth.get("password_digest", "").rpartition(":")[2]]
     found = found or _digest_verdict(user, secret, digests, realm)
-    return _fields(user, secret, digests[0] or digests[1], section, kind, shown, found, realm)
+    login = _Login(user, secret, digests[0] or digests[1], realm)
+    return _fields(login, section, kind, shown, found)
 
 
 def _digest_verdict(user: str, secret: str, digests: Sequence[str], realm: str) -> str:
@@ -268,9 +281,8 @@ def _digest_verdict(user: str, secret: str, digests: Sequence[str], realm: str) 
     return _OUTDATED if any(outdates(one, user, secret, realm) for one in digests if one) else ""
 
 
-def _fields(
-    user: str, secret: str, md5: str, section: str, kind: str, shown: Settings, found: str, realm: str = ""
-) -> Fields:
+def _fields(login: _Login, section: str, kind: str, shown: Settings, found: str) -> Fields:
+    user, secret, md5, realm = login
     get = shown.get
     caller = get("callerid", "")
     name = get("fullname", "") or _name_in(caller)
