@@ -267,6 +267,8 @@ FAILURES = [
             imported, exit=3),
     Failure("a mistyped job", "status lastest", r"did you mean (\S+)\?", instead_of("lastest"), imported,
             exit=3),
+    Failure("a job's middle", "status staff", r"did you mean (\S+-staff-\S+)\?", instead_of("staff"),
+            imported, exit=3),
     Failure("a folder of results for a job", "status first", r"did you mean (\S+)\?", instead_of("first"),
             imported, exit=3),
     Failure("failed.csv of an earlier job", "retry latest --corrections first/failed.csv",

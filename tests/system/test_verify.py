@@ -148,7 +148,7 @@ def test_nobody_there(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> 
     dead = f"127.0.0.1:{free_port()}"
     finished = office.run("verify", roster, "--registrar", dead, "--results", "x")
     assert finished.code == 5
-    assert f"does not answer: nothing listens on {dead}" in finished.stderr
+    assert f"does not answer: nothing listens on {dead} (udp); correct --registrar" in finished.stderr
     assert "how many phones are registered now is not known" in finished.stdout
     assert sorted(verdicts(result_rows(office.work / "x" / "verify.csv")).values()) == [
         *["cannot_tell"] * 4, "no_answer",

@@ -107,9 +107,11 @@ def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job | None:
 
 def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     """Return a hint with the job that a mistyped id, or the path of its roster or its results, means."""
+    if not name.strip():  # a variable of the shell that isn't set
+        return "`siproster jobs` lists them"
     path = Path(os.path.normpath(Path(name).absolute()))
     folder = path if path.is_dir() else path.parent
-    likely = get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
+    likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
     if path.exists():
         named = folder.name.removeprefix("siproster-")
         meant = (str(path), str(folder))

@@ -24,6 +24,8 @@ _SILENT = 20
 _NO_REGISTRAR = "; an account of type BRIDGE has no registrar: ask Bandwidth which type yours is"
 """No source documents it, nor that such an account accepts a REGISTER: docs/bandwidth-api.md#realms."""
 
+_NAMED = "; correct --registrar HOST:PORT or --transport, or leave both out to ask DNS"
+
 _AS_A_PHONE = "; --with-contact asks as a phone does"
 
 
@@ -74,7 +76,8 @@ class RegistrarProbe:
             return self._compared(right, await self._try(made_up))
         self._refused += 1
         if right.verdict is Verdict.NO_ANSWER:
-            self.given_up = f"the registrar of {self._host} does not answer: {right.error}{_NO_REGISTRAR}"
+            why = _NAMED if self._options.server else _NO_REGISTRAR
+            self.given_up = f"the registrar of {self._host} does not answer: {right.error}{why}"
         elif self._refused >= _TRIES:
             self._everybody_refused(right)
         return right

@@ -146,7 +146,10 @@ def _document(path: Path, trusted: set[int] | None) -> tuple[dict[str, object], 
     except RecursionError:
         raise UsageError(f"{path}: its arrays or tables are nested too deeply", "write them flat") from None
     except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
-        raise UsageError(f"{path} is not TOML: {error}", 'write text in quotes: name = "value"') from None
+        raise UsageError(
+            f"{path} is not TOML: {error}",
+            'a line is name = "value", with text in quotes, and a heading [profile.NAME]',
+        ) from None
 
 
 def _refuse_found(path: Path, facts: os.stat_result, trusted: set[int]) -> None:
