@@ -163,7 +163,7 @@ def test_commands_are_killed_at_random(office: Program, sandbox: Sandbox) -> Non
 def test_answers_to_changes_are_lost(office: Program, sandbox: Sandbox) -> None:
     """Done and dropped, reset, cut, or answered by a proxy: each user is seen to be set, once.
 
-    Guard: the AnswerLost of RowUpdater._one, and the look after it.
+    Guard: the AnswerLost of RowChanger._one, and the look after it.
     """
     wanted = users(8)
     before = hold(sandbox, wanted)
@@ -195,7 +195,7 @@ def test_an_answer_to_a_change_that_never_comes(sandbox: Sandbox) -> None:
         before = api.find(Family.ACCOUNT, realm, user.name)
         session = Session(realms={0: JobRealm(0, realm.id, realm.host, looked=True)})
         row = make_chunk_row(2, user.name, password=user.password, before=before, host=realm.host)
-        RowUpdater(session, api).update([row])
+        RowUpdater(session, api).change([row])
     assert [outcome.code for outcome in session.outcomes.values()] == ["origin_unknown"]
     assert all_set(sandbox, [user])
     assert puts(sandbox) == {user.name: 1}

@@ -156,6 +156,23 @@ def test_a_dead_job_makes_room_once_it_is_cancelled(
     assert made_once(sandbox)
 
 
+def test_nothing_is_retried_of_a_roster_that_was_not_read(
+    office: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Cancelled before its roster was in the ledger, a job has no rows: retry must not take part of them."""
+    stall = {"probability": 1, "path": "/sipcredentials", "method": "GET", "seconds": 300}
+    sandbox.knobs(realm_omits=["SipCredentialCount"], stall=stall)
+    process = office.start("import", roster_of(tmp_path / "staff.csv", users(3)))
+    job = job_of(process)
+    until(lambda: sandbox.log("GET", "/sipcredentials"), process)
+    kill_group(process)
+    process.wait()
+    assert office.run("cancel", job).code == 0
+    refused = office.run("retry", job)
+    assert (refused.code, "was never read to the end" in refused.stderr) == (4, True)
+    assert [one["job"] for one in jobs(office)] == [job]
+
+
 def test_a_retry_is_killed_and_resumed(office: Program, sandbox: Sandbox, tmp_path: Path) -> None:
     """A retry's rows come out of the ledger; killed while posting, it is resumed like any job."""
     wanted = users(100)

@@ -43,10 +43,7 @@ def hinted(line: str) -> str:
         ("list", "`siproster jobs`"),
         ("help import", "`siproster COMMAND --help`"),
         ("version", "`siproster --version`"),
-        (
-            "verify staff.csv --batch-size 3",
-            "is an option of `import`, `plan`, `schedule add`, not of `verify`",
-        ),
+        ("verify a.csv --batch-size 3", "is an option of `import`, `plan`, `schedule add`, not of `verify`"),
         ("jobs list", "did you mean `siproster jobs`?"),
         ("schedule nightly", "did you mean `siproster schedule show nightly`?"),
         ("realm frob", "siproster realm has: create, delete, list, show, update"),

@@ -56,7 +56,7 @@ def row_of(before: Stored, line: int = 2, **fields: Any) -> Row:
 def updated(api: Registrar, *rows: Row, **desk: Any) -> Desk:
     """Return the desk after one batch."""
     made = Desk(api, **desk)
-    made.updater.update(rows)
+    made.updater.change(rows)
     return made
 
 
@@ -73,7 +73,7 @@ def test_digests_are_set(family: Family) -> None:
     api.before = lambda batch: (  # guard: intend before update
         None if desk.before_images == [(2, before)] else pytest.fail("it was changed before it was kept")
     )
-    desk.updater.update([row])
+    desk.updater.change([row])
     assert desk.told() == {2: UPDATED}
     assert (desk.outcomes[2].credential_id, desk.outcomes[2].attempts) == (before.id, 4)
     assert api.digests() == {"alice": digests_of(row)}
@@ -218,7 +218,7 @@ def test_a_stop_after_it_was_sent_leaves_the_row_in_doubt(sent: bool) -> None:
     api.after = refuse
     desk = Desk(api)
     with pytest.raises(NotAllowed):
-        desk.updater.update([row_of(held(api))])
+        desk.updater.change([row_of(held(api))])
     assert (desk.outcomes, desk.unconfirmed) == ({}, {2} if sent else set())
 
 
@@ -244,7 +244,7 @@ def test_answers_lost_again_and_again() -> None:
     api.before = lambda batch: seen(batch) if batch[0].user == "alice" else None
     desk = Desk(api)
     with pytest.raises(Unavailable, match="none of 2 changes"):
-        desk.updater.update(rows)
+        desk.updater.change(rows)
     assert (desk.told(), api.puts) == ({2: UPDATED}, ["bob", "alice", "alice"])
 
 
@@ -355,7 +355,7 @@ def test_what_is_not_the_rows_fault_ends_the_batch(error: SiprosterError) -> Non
 
     desk = Desk(api, permit=refuse)
     with pytest.raises(type(error)):
-        desk.updater.update(rows)
+        desk.updater.change(rows)
     assert (desk.told(), api.puts, api.reads) == ({}, [], ["alice"])
     assert len(desk.before_images) == 1
 
@@ -372,7 +372,7 @@ def test_nothing_new_starts_when_it_must_give_way() -> None:
 
     desk = Desk(api, check_continue=go_on)
     with pytest.raises(Unavailable):
-        desk.updater.update(rows)
+        desk.updater.change(rows)
     assert (desk.told(), api.puts) == ({2: UPDATED}, ["alice"])
 
 

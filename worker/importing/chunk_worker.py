@@ -128,20 +128,19 @@ class ChunkWorker:
 
     def _batches(self, session: ChunkSession) -> Iterator[tuple[Send, Sequence[Row]]]:
         """Yield batches: rows to look up first, then rows to create, then rows to update or leavers."""
-        creator, updater, deleter = self._senders(session)
+        creator, changer = self._senders(session)
         rows = session.open_rows()
         changes = [row for row in rows if row.stored]
-        change = deleter.delete if session.of_leavers else updater.update
         creates = [row for row in rows if not row.stored]
         unconfirmed = [row for row in creates if row.line in session.unconfirmed]
         fresh = [row for row in creates if row.line not in session.unconfirmed]
         size = session.batch_size
         yield from ((creator.look_up_and_create, batch) for batch in self._batches_of(unconfirmed, size))
         yield from ((creator.create, batch) for batch in self._batches_of(fresh, size))
-        yield from ((change, batch) for batch in self._batches_of(changes, size))
+        yield from ((changer.change, batch) for batch in self._batches_of(changes, size))
 
-    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater, RowDeleter]:
-        """Return who creates, updates and deletes; for a suspect chunk, the ledger hears of each wait."""
+    def _senders(self, session: ChunkSession) -> tuple[BatchCreator, RowUpdater | RowDeleter]:
+        """Return who creates, and who changes; for a suspect chunk, the ledger hears of each wait."""
         source: Source | WatchedSource = self._process.api
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext
         if session.claim.suspect:
@@ -149,7 +148,8 @@ class ChunkWorker:
             source = watched = WatchedSource(self._process.api, waits)
             waiting = watched.waiting
         lookup = self._lookup.of(session, source, waiting)
-        return BatchCreator(session, source, lookup), RowUpdater(session, source), RowDeleter(session, source)
+        changer = RowDeleter if session.of_leavers else RowUpdater
+        return BatchCreator(session, source, lookup), changer(session, source)
 
     def _batches_of(self, rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         """Cut rows into batches; in the realm family each batch goes to one realm only."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from worker.errors import UsageError
+from worker.importing.change import CHANGED
 from worker.importing.compare import same
 from worker.importing.leavers import set_leaver_realm
 from worker.importing.realms import JobRealms
-from worker.importing.update import CHANGED
 from worker.importing.validation import RosterPage
 from worker.ledger import Ledger
 from worker.ledger.codec import open_chunk, open_page

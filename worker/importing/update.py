@@ -1,28 +1,16 @@
 """Update rows whose user exists with other digests or another application, one by one.
 
-Each user is read first: one that was changed since the job was planned is left alone. The state before the
-change is recorded, sealed; and the user is read again afterwards, since an answer proves less than a read.
-A read alone doesn't prove either that this job made the change: without an answer that is `origin_unknown`.
+The user is read again after the change, since an answer proves less than a read. A read alone doesn't prove
+either that this job made the change: without an answer that is `origin_unknown`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.errors import (
-    AnswerLost,
-    Conflict,
-    ForeignAnswer,
-    Refused,
-    SiprosterError,
-    Unavailable,
-    place_of,
-)
-from worker.failpoints import hit
+from worker.errors import Conflict, Refused
 from worker.importing.api_protocols import UpdateSource
-from worker.importing.chunk_session import RowSession
+from worker.importing.change import CHANGED, RowChanger
 from worker.importing.compare import (
     APPLICATION,
     NOT_SET,
@@ -34,94 +22,48 @@ from worker.importing.compare import (
     same,
     wanted,
 )
-from worker.model import Credential, Outcome, Realm, Row, Status, Stored
+from worker.model import Credential, Outcome, Row, Status, Stored
 
-log = logging.getLogger(__name__)
-
-CHANGED = "changed_since_plan"
 _PERHAPS_NOT_SET = f"{NOT_SET};{ORIGIN_UNKNOWN}"
 
-_TRIES = 2
-"""Answers lost for one row, with reads in between, before the service counts as unavailable."""
 
+class RowUpdater(RowChanger[UpdateSource, Credential]):
+    """Updater of rows. A request returns the credential that it set."""
 
-class RowUpdater:
-    """Updater of the rows of one claimed chunk, one after the other. Shared by threads."""
-
-    def __init__(self, session: RowSession, api: UpdateSource) -> None:
-        self._session = session
-        self._api = api
-        self._family = session.family
-        self._begun = {change.line for change in session.changes_begun}
-        """Lines whose previous state is recorded, so that they may have been updated."""
-
-    def update(self, rows: Sequence[Row]) -> None:
-        """Update these rows' credentials. Raises TryLater and StopJob; rows done by then have outcomes."""
-        for row in rows:
-            self._session.check_continue()
-            self._session.record([self._outcome_of(row)])
-
-    def _outcome_of(self, row: Row) -> Outcome:
-        try:
-            return self._one(row)
-        except Refused as refusal:
-            return self._refused(row, refusal)
-        except Conflict as conflict:
-            return self._outcome(row, Status.FAILED, REALM, conflict.message)
-        except SiprosterError:
-            raise
-        except Exception as error:
-            log.error("line %d: %s", row.line, place_of(error), extra={"line": row.line})
-            text = "siproster itself failed on this row; please report it, with the output of --debug"
-            return self._outcome(row, Status.UNKNOWN, "crashed", text)
+    noun = "change"
+    undone = "it does not show now"
 
     def _one(self, row: Row) -> Outcome:
-        hit("row", row.user)
-        before, foreign = _known(row), ""
-        for attempt in range(_TRIES + 1):
-            now = self._api.read(self._family, self._realm(row), before)
-            if now is None:
-                return self._outcome(
-                    row, Status.FAILED, CHANGED, "the user was deleted since it was looked up"
-                )
-            target = self._target(row, now)
-            if not differences(target, now) or not same(before, now):
-                return self._without_change(row, now, target)
-            if attempt == _TRIES:
-                break
-            if row.line not in self._begun:
-                self._session.record_before_image(row, now)
-                self._begun.add(row.line)
-            hit("intended")
-            try:
-                self._put(row, now, target)
-            except AnswerLost as loss:
-                foreign = loss.text if isinstance(loss, ForeignAnswer) else ""
-                continue
-            hit("answered")
-            return self._read_back(row, target, before)
-        if foreign:
-            text = f"refused, but not in the service's own words ({foreign}); it does not show now"
-            return self._outcome(row, Status.UNKNOWN, "refused", text, before.id)
-        raise Unavailable(f"the service answered none of {_TRIES} changes of one user")
-
-    def _put(self, row: Row, now: Stored, target: Credential) -> None:
-        """Send the update; the row is unconfirmed then, unless the service refused or never got it."""
         try:
-            self._api.update(self._family, self._realm(row), now, target, self._session.permit)
-        except SiprosterError as error:
-            if error.unconfirmed or isinstance(error, AnswerLost):
-                self._session.unconfirmed.add(row.line)
-            raise
+            return super()._one(row)
+        except Conflict as conflict:
+            return self._outcome(row, Status.FAILED, REALM, conflict.message)
+
+    def _before(self, row: Row) -> Stored:
+        return _known(row)
+
+    def _gone(self, row: Row) -> Outcome:
+        return self._outcome(row, Status.FAILED, CHANGED, "the user was deleted since it was looked up")
+
+    def _without_request(self, row: Row, before: Stored, now: Stored) -> Outcome | None:
+        target = self._target(row, now)
+        if differences(target, now) and same(before, now):
+            return None
+        return self._without_change(row, now, target)
+
+    def _send(self, row: Row, now: Stored) -> Credential:
+        """Send the update; the row is unconfirmed then, unless the service refused or never got it."""
+        target = self._target(row, now)
+        self._api.update(self._session.family, self._realm(row), now, target, self._session.permit)
         self._session.unconfirmed.add(row.line)
+        return target
 
     def _refused(self, row: Row, refusal: Refused) -> Outcome:
-        """Return the outcome of a refusal, which settles the request that it answers, and no earlier one."""
         before, code = _known(row), refusal.code or "refused"
         if row.line not in self._session.unconfirmed:
             return self._outcome(row, Status.FAILED, code, refusal.text, before.id)
         try:
-            now = self._api.read(self._family, self._realm(row), before)
+            now = self._api.read(self._session.family, self._realm(row), before)
         except Refused:
             now = None
         if now is not None and not same(before, now):
@@ -142,13 +84,13 @@ class RowUpdater:
         text = "somebody has changed the user since it was looked up; it was left alone"
         return self._outcome(row, Status.EXISTS, CHANGED, text, now.id)
 
-    def _read_back(self, row: Row, target: Credential, before: Stored) -> Outcome:
-        now = self._api.read(
-            self._family, self._realm(row), before, lambda read: read is None or not same(before, read)
-        )
+    def _answered(self, row: Row, before: Stored, sent: Credential) -> Outcome:
+        """Return the outcome that reading the user again shows."""
+        family, realm = self._session.family, self._realm(row)
+        now = self._api.read(family, realm, before, lambda read: read is None or not same(before, read))
         if now is None:
             return self._outcome(row, Status.FAILED, CHANGED, "the user was deleted while it was being set")
-        differs = differences(target, _taken(target, now))
+        differs = differences(sent, _taken(sent, now))
         if not differs:
             return self._outcome(row, Status.UPDATED, credential_id=now.id)
         if differs == (APPLICATION,):
@@ -164,20 +106,12 @@ class RowUpdater:
         had = _known(row).application or now.application
         return replace(credential, application=credential.application or had)
 
-    def _realm(self, row: Row) -> Realm:
-        return self._session.realms[row.realm_key].realm
-
     def _not_set(self, row: Row, now: Stored, *, proven: bool) -> Outcome:
         """Return the outcome of an update that didn't set everything; ``proven``: by an answer."""
         text = f"the password is set; the application stayed {now.application or 'none'}"
         if proven:
             return self._outcome(row, Status.FAILED, NOT_SET, text, now.id)
         return self._outcome(row, Status.FAILED, _PERHAPS_NOT_SET, text, now.id)
-
-    def _outcome(
-        self, row: Row, status: Status, code: str = "", text: str = "", credential_id: str = ""
-    ) -> Outcome:
-        return Outcome(row.line, status, credential_id, code, text, self._session.earlier_attempts + 1)
 
 
 def _taken(target: Credential, now: Stored) -> Stored:

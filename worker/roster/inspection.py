@@ -234,7 +234,7 @@ class _Columns:
             if field_:
                 suggested, why = field_, self._why_used(field_, at)
             elif self._options.map.get(suggested) == "":
-                why = f"--map {suggested}= leaves it out"
+                suggested, why = "", f"--map {suggested}= leaves it out"
             columns.append(
                 Column(
                     name, at + 1, field_, suggested, why, name in roster.dropped, self._is_decoy(at), hidden,

@@ -8,6 +8,7 @@ passwords that it can hardly hold anything else. ``--carry`` keeps it.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -163,4 +164,4 @@ class SecretColumns:
 
 def _warning(column: _Column) -> Problem:
     text = f"column {column.name!r} is not carried into the results: its cells look like passwords or digests"
-    return Problem("column_secret", f"{text}; --carry {column.name!r} carries it")
+    return Problem("column_secret", f"{text}; --carry {shlex.quote(column.name)} carries it")
