@@ -21,7 +21,7 @@ import psycopg
 import pytest
 import redis
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 NOT_YET = (OSError, httpx.HTTPError, psycopg.OperationalError, redis.ConnectionError)
 

@@ -45,6 +45,22 @@ def new_part(path: Path) -> tuple[int, Path]:
 
 
 @contextmanager
+def replacing_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a file of mode 0600 under another name, which is yielded too, and rename it at the end.
+
+    A file of that name is replaced; if the block raises, it stays as it was. Raises OSError.
+    """
+    descriptor, part = new_part(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file of mode 0600 that gets its name when it is complete and on the disk.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import secrets
 import shutil
@@ -17,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from worker import files
 from worker.errors import SiprosterError, UsageError
@@ -58,7 +57,7 @@ LEAVER_COLUMNS = ("username", "realm", "id", "application_id", "outcome", "error
 """Columns of absent.csv with ``--absent delete``."""
 ABSENT_COLUMNS = ("username", "realm", "id", "application_id")
 
-_AGAIN = "name another folder with --results, or mend this one, and run the command again"
+_AGAIN = "name another folder with --results, or fix this one, and run the command again"
 
 
 class NotWritten(SiprosterError):
@@ -77,8 +76,17 @@ def neutral(cell: str) -> str:
 
 
 def folder_of(job: Job, results: str = "") -> Path:
-    """Return the folder of the job's result files: ``results`` if given, else the job's own."""
-    return Path(results or job.options.results or f"siproster-{job.id}").absolute()
+    """Return the folder of the job's result files: ``results`` if given, else the job's own.
+
+    Raises SiprosterError if that is in the working folder, which was removed.
+    """
+    try:
+        return Path(results or job.options.results or f"siproster-{job.id}").absolute()
+    except FileNotFoundError:
+        raise SiprosterError(
+            "the working folder was removed, so it has no result files",
+            f"nothing is lost: `siproster report {job.id} --results DIR` writes them into another folder",
+        ) from None
 
 
 def make_folder(folder: Path) -> None:
@@ -98,7 +106,7 @@ def make_folder(folder: Path) -> None:
 def forget_folder(job: Job) -> None:
     """Remove the folder of a discarded job's result files if it is named after the job, and is empty."""
     if not job.options.results:
-        with suppress(OSError):
+        with suppress(OSError, SiprosterError):
             folder_of(job).rmdir()
 
 
@@ -393,7 +401,7 @@ def _new_workbook(path: Path, header: Sequence[str], form: TableForm) -> Iterato
     if not form.spreadsheet:
         yield lambda lines: None
         return
-    with _new_part(path) as (file, _), TextWorkbook(file, "results", header) as book:
+    with files.replacing_file(path) as (file, _), TextWorkbook(file, "results", header) as book:
         yield book.add
 
 
@@ -404,7 +412,7 @@ def new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
     The codec of a roster may lack a character of a message, or of a correction: then it is UTF-8 with a BOM.
     """
     unicode = codec.startswith("utf-")
-    with _new_part(path) as (raw, part):
+    with files.replacing_file(path) as (raw, part):
         # A ledger may hold rows of earlier versions with a lone surrogate, which UTF-8 can't encode.
         written = codec if unicode else "utf-8-sig"
         with io.TextIOWrapper(raw, written, "backslashreplace", newline="") as file:
@@ -413,24 +421,11 @@ def new_file(path: Path, codec: str = "utf-8") -> Iterator[TextIO]:
             _encode_again(part, codec)
 
 
-@contextmanager
-def _new_part(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a file of mode 0600 under another name, and rename it at the end."""
-    descriptor, part = files.new_part(path)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, part
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def _encode_again(part: Path, codec: str) -> None:
     """Encode a complete UTF-8 file in another codec, unless that lacks one of its characters."""
     with (
         suppress(UnicodeEncodeError),
-        _new_part(part) as (raw, _),
+        files.replacing_file(part) as (raw, _),
         io.TextIOWrapper(raw, codec, newline="") as file,
         part.open(encoding="utf-8-sig", newline="") as text,
     ):

@@ -142,7 +142,7 @@ def _page(records: Sequence[Record], facts: dict[str, Any]) -> str:
 
 _INTRODUCTION = """# Benchmarks
 
-Written by `make bench`. Every contestant imports the same roster in the same run, one after the other, in
+Written by `make bench`. Every program imports the same roster in the same run, one after the other, in
 several rounds; a line is the median of its rounds, and *of script* the median of the ratios within a round.
 Trust ratios and CPU time: seconds depend on what else the machine does.
 

@@ -64,4 +64,5 @@ def make_office(
 @pytest.fixture
 def visitor(open_office: Office, sandbox: Sandbox, make_tab: Callable[..., Tab]) -> Visitor:
     """Somebody at the open page, whose service is as new."""
-    return Visitor(open_office, make_tab(viewport={"width": 1280, "height": 900}))
+    tab = make_tab(viewport={"width": 1280, "height": 900}, timezone_id="Asia/Kathmandu")
+    return Visitor(open_office, tab)

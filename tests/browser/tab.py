@@ -38,7 +38,7 @@ def launch(playwright: Playwright) -> Browser:
     if program is None:
         missing("chromium")
     # Its own sandbox needs what a container doesn't have, and can't be used by root.
-    return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=180_000)
 
 
 class Tab:

@@ -29,6 +29,9 @@ def test_a_clean_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     visitor.open()
     tab.check_accessible()
     tab.check_fits()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="roster.csv").click()
+    assert download.value.path().read_text() == "username,password,domain,realm,application_id,name\n"
     visitor.upload(rosters.clean(tmp_path / "clean.csv"))
     expect(page.get_by_label("User name", exact=True).locator("option:checked")).to_have_text(
         "As suggested: extension"
@@ -58,6 +61,7 @@ def test_a_clean_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     assert names(sandbox) == []
     page.get_by_role("link", name="History").click()
     expect(page.get_by_role("row", name="clean.csv").first).to_contain_text("Undone")
+    expect(page.locator("time").first).to_contain_text("GMT+5:45")  # the reader's zone
     tab.check_accessible()
     tab.check_fits()
 
@@ -75,6 +79,10 @@ def test_a_dirty_roster(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> N
     expect(page.locator("#rows ~ form tbody tr")).to_have_count(3)
     page.get_by_label("Show only rows with errors").uncheck()
     expect(page.locator("#rows ~ form tbody tr")).to_have_count(6)
+    page.get_by_role("link", name="1: show these rows, duplicate_in_file").click()
+    expect(page.locator("#rows ~ form tbody th")).to_have_text(["6"])
+    page.get_by_role("link", name="Show all").click()
+    page.get_by_label("Show only rows with errors").uncheck()
     page.get_by_label("Search").fill("zora")
     visitor.click("Show")
     expect(page.locator("#rows ~ form tbody tr")).to_have_count(1)
@@ -200,6 +208,9 @@ def test_two_people(
     assert forced in (403, 409)
     zoe.click("Approve and import 3 rows")
     zoe.sees("The plan has changed since this page was shown")
+    for other, plans in ((abel, 0), (zoe, 1)):
+        other.open()
+        expect(other.page.get_by_role("link", name="Plan for staff.csv")).to_have_count(plans)
     zoe.open(path)
     zoe.approve()
     zoe.result()
@@ -214,6 +225,7 @@ def test_two_people(
     expect(uma.page.get_by_role("button", name="Approve")).to_have_count(0)
     abel.open(f"/jobs/{job}")
     abel.tab.check_accessible()
+    expect(abel.page.get_by_text("4 users that this job created would be deleted.")).to_be_visible()
     abel.click("Approve")
     abel.result()
     abel.sees("This job was undone")

@@ -94,7 +94,7 @@ class PageServer:
 
     def connect(self) -> socket.socket:
         """A bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def send(self, text: str | bytes) -> bytes:
         """Send these bytes on a connection of their own, and return the answer up to its end."""
@@ -116,7 +116,7 @@ class Visitor(httpx.Client):
     """A browser: it keeps cookies, and finds the CSRF token on a page."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(base_url=url, timeout=20)
+        super().__init__(base_url=url, timeout=60)
 
     @property
     def csrf(self) -> str:
@@ -156,7 +156,7 @@ def csrf_in(text: str) -> str:
 
 def read_all(connection: socket.socket) -> bytes:
     """What the server sends until it closes the connection, or is silent for long."""
-    connection.settimeout(15)
+    connection.settimeout(60)
     found = b""
     try:
         while block := connection.recv(65536):

@@ -238,7 +238,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 def waited_for() -> Wait:
     """Return the wait that this process is in, as soon as it is in one."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (wait := HERE.gravest()) is None and time.monotonic() < end:
         time.sleep(0.02)
     assert wait

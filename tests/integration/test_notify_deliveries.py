@@ -190,7 +190,7 @@ def test_a_hanging_receiver_holds_nothing_up(ledger: Ledger) -> None:
         own.deliver_due()
         own.deliver_due()
         assert time.monotonic() - began < 10
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while len(server.asked) < 3 and time.monotonic() < end:
             time.sleep(0.01)
         assert len(server.asked) == 3

@@ -15,6 +15,7 @@ from tests.integration.page import PageServer, Visitor, until
 from tests.program import CLI, INHERITED
 from tests.sandbox import Sandbox
 from tests.unit.jobs import start_job
+from tests.unit.test_workbook_sheets import workbook
 from worker.ledger import CellCorrection, Ledger, Role, StepState
 from worker.model import JobState
 from worker.seal import Seal
@@ -87,6 +88,24 @@ def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> Non
         child.go()
         end = child.wait(lambda: None)
         assert (end.error["code"] if end.error else None) == code
+
+
+def test_corrections_stay_on_the_sheet_that_was_found(page: PageServer, tmp_path: Path) -> None:
+    """Other columns would lead to another sheet, and a password typed for one user to another user."""
+    old, users = [["Nr", "Kode"], ["900", OTHER]], [["Extension", "Kode"], ["100", PASSWORD]]
+    file, uma = workbook(tmp_path / "staff.xlsx", {"Old": old, "Users": users}), page.visitor(Role.UPLOAD)
+    address = uma.upload(file.name, file.read_bytes()).headers["location"]
+    place = address.replace("/uploads/", "upload:")
+    page.work.wait(place)
+    assert uma.submit(f"{address}/columns", None, next="plan", **{"map.password": "Kode"}).status_code == 303
+    page.work.wait(place)
+    plan = page.ledger.uploads.named(place).plan  # type: ignore[union-attr]
+    typed = {"w.2.Kode": "", "c.2.Kode": "typed-for-user-100"}
+    assert uma.submit(f"{address}/corrections", None, plan=plan, **typed).status_code == 303
+    page.work.wait(place)
+    other = {"map.password": "Kode", "map.username": "Nr"}
+    assert uma.submit(f"{address}/columns", None, next="plan", **other).status_code == 409
+    assert uma.submit(f"{address}/columns", None, next="plan", sheet="Users", **other).status_code == 303
 
 
 def test_a_limit_is_lifted_only_by_an_approver(page: PageServer) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.kamailio import Kamailio
 from tests.program import CLI, Program
 from tests.sandbox import Sandbox
@@ -120,6 +122,7 @@ def expected(command: str) -> int:
     return next((code for begin, code in CODES.items() if command.startswith(f"siproster {begin}")), 0)
 
 
+@pytest.mark.timeout(600)
 def test_the_runbook_runs_as_printed(office: Program, sandbox: Sandbox, kamailio: Kamailio) -> None:
     """From the export to the leavers: each command ends as it should, and the right users are left."""
     write(office.work / "staff.csv", staff())

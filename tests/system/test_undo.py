@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,11 @@ def test_a_job_that_changed_nobody_can_be_looked_at(office: Program) -> None:
 
 
 def test_the_run_before_a_retry_is_named(office: Program) -> None:
-    """A retry that changed nobody leads to the run whose users are in place, until that is undone, too."""
+    """Retries that changed nobody lead to the run whose users are in place, until that is undone, too."""
     (office.work / "staff.csv").write_text("username,password\next1,Pw-abcdefgh1234\next2,\n")
     first = run(office, "import", "staff.csv", code=10)["job"]
-    run(office, "retry", first, code=10)
+    for before in (first, "latest"):
+        run(office, "retry", before, code=10)
     asked = office.run("undo", "latest")
     assert asked.code == 6
     assert f"To take that back, too: siproster undo {first}" in asked.stderr
@@ -151,11 +153,12 @@ def test_a_rate_that_is_none(office: Program, rate: str) -> None:
 
 
 def test_twice_is_once(office: Program, sandbox: Sandbox) -> None:
-    """A second undo asks the service nothing, and the job can be neither retried nor resumed."""
+    """A second undo, perhaps in another folder, asks the service nothing; the job can't be retried."""
     job = run(office, "import", roster_of(office.work / "staff.csv", users(3)))["job"]
     undone(office, job)
     store(sandbox, "ext1", "somebody's own", host_of(sandbox))
     first = len(sandbox.log())
+    shutil.rmtree(office.work / f"siproster-{job}")
     assert undone(office, job)["ext1"]["bw__undo"] == "removed"
     assert [one for one in sandbox.log()[first:] if "sipcredentials" in one["path"]] == []
     assert office.run("retry", job).code == 4

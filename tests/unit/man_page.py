@@ -92,12 +92,14 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _paragraphs(text: str) -> Iterator[str]:
     """Yield the paragraphs of a help text; after ``\\b``, lines stay as they are."""
-    for paragraph in inspect.cleandoc(text).split("\n\n"):
+    for at, paragraph in enumerate(inspect.cleandoc(text).split("\n\n")):
+        if at:
+            yield ".PP\n"
         if paragraph.startswith("\b"):
             kept = textwrap.dedent(paragraph.removeprefix("\b").strip("\n"))
-            yield f".PP\n.nf\n{_escaped(kept)}\n.fi\n"
+            yield f".nf\n{_escaped(kept)}\n.fi\n"
         else:
-            yield f".PP\n{_escaped(' '.join(paragraph.split()))}\n"
+            yield f"{_escaped(' '.join(paragraph.split()))}\n"
 
 
 def _table(page: str, heading: str, columns: tuple[int, ...]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def test_a_server_that_hangs_holds_nothing_up() -> None:
     assert calls == [1]
     assert cached.failed_at >= began
     answers.set()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while cached.get() is None:
         assert time.monotonic() < until
     assert calls == [1]

@@ -6,7 +6,7 @@ import csv
 import json
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import chdir, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
     assert "nothing was sent" in refused.value.hint
     with pytest.raises(SiprosterError, match="file/results: not a directory") as failed:
         written(ledger, job)
-    assert "siproster report" in failed.value.hint
+    assert "another folder with --results" in failed.value.hint
 
 
 def test_a_file_in_the_way(ledger: Ledger, job: Job) -> None:
@@ -298,3 +298,16 @@ def test_a_folder_of_its_own_unless_named(job: Job) -> None:
     unnamed = replace(job, options=Options())
     assert report.folder_of(job) == Path(job.options.results)
     assert report.folder_of(unnamed) == Path.cwd() / f"siproster-{job.id}"
+
+
+def test_a_working_folder_that_was_removed_is_no_bug(job: Job, tmp_path: Path) -> None:
+    """The job ends as it should; the message says how to get its files, and a discarded job needs none."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    job = replace(job, options=Options())
+    with chdir(gone):
+        gone.rmdir()
+        with pytest.raises(SiprosterError, match="working folder was removed") as error:
+            report.folder_of(job)
+        report.forget_folder(job)
+    assert "siproster report JOB --results DIR" in error.value.hint

@@ -89,8 +89,13 @@ def test_a_password_column_added_by_hand_counts(failed: Path) -> None:
 def test_a_column_that_the_job_has_not_is_refused(failed: Path) -> None:
     """A renamed or misspelt column is refused, since its old values would be sent."""
     failed.write_text("\n".join([f"{OWN},extension", line(7, "0801")]), "utf-8")
-    with pytest.raises(UsageError, match="no column 'extension'"):
+    with pytest.raises(UsageError, match="no column 'extension'") as refused:
         dict(read_corrections(str(failed), JOB, Options(), ["user"]))
+    assert refused.value.hint == "put corrections into user, and a column called password"
+    failed.write_text("\n".join([f"{OWN},user,password,Phone Key", line(7, "a,b,c")]), "utf-8")
+    with pytest.raises(UsageError, match="no column 'password'") as refused:
+        dict(read_corrections(str(failed), JOB, Options(map={"password": "phone key"}), ["user"]))
+    assert refused.value.hint == "put corrections into user, and a column called Phone Key"
 
 
 @pytest.mark.parametrize(

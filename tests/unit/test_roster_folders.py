@@ -69,11 +69,12 @@ def test_the_hash_is_over_all_files(exports: Path) -> None:
 
 def test_hidden_files_and_subfolders_are_told(exports: Path) -> None:
     """They are not read, and a warning names them."""
-    (exports / ".secret.csv").write_text("no roster")
+    for name in (".secret.csv", "Thumbs.db", "~$b.xlsx"):
+        (exports / name).write_text("no roster")
     (exports / "old").mkdir()
     with opened(exports) as roster:
         assert [(one.code, one.text.partition(": ")[2]) for one in roster.warnings] == [
-            ("files_left_out", ".secret.csv, old")
+            ("files_left_out", ".secret.csv, Thumbs.db, old, ~$b.xlsx")
         ]
 
 

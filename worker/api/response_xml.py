@@ -260,7 +260,13 @@ def _id(fields: dict[str, str]) -> str:
 
 
 def _valid_id(text: str) -> str:
-    return text if (text.isdigit() and len(text) < 32) or _fits(text, _LONGEST_ID) else ""
+    return text if (text.isdigit() and len(text) < _PLAIN_NAME) or _fits(text, _LONGEST_ID) else ""
+
+
+def _valid_ids(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if "".join(texts).isdigit() and max(map(len, texts)) < _PLAIN_NAME:  # nearly always
+        return texts
+    return tuple(map(_valid_id, texts))
 
 
 def _digest(fields: dict[str, str], name: str) -> str:
@@ -374,7 +380,7 @@ def _repeated_ids(
         and None not in ids
         and max(map(len, names)) < _PLAIN_NAME
     )
-    return tuple([_valid_id(id_) for id_ in ids]) if is_repeated else None
+    return _valid_ids(ids) if is_repeated else None
 
 
 def _valid_value(fields: dict[str, str], tag: str) -> str | None:

@@ -274,7 +274,7 @@ WARNINGS = (
     Code("column_secret",
          "a column is not carried into the results, since its cells look like generated passwords, or "
          "most of them equal the row's password or are digests",
-         "nothing, if it holds secrets; else carry it with `--carry COLUMN`"),
+         "nothing, if it holds secrets; otherwise carry it with `--carry COLUMN`"),
     Code("column_unnamed", "a column without a name is ignored", "name it in the header"),
     Code("password_cut",
          "the password is exactly as long as the database's column, which may have cut it",

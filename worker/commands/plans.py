@@ -339,6 +339,7 @@ def _line(row: Row, job: str) -> list[str]:
 def _facts(opened: Roster, summary: PlanSummary, options: Options, job: Job | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "roster": {"name": opened.name, "sha256": opened.sha256, "rows": summary.rows},
+        "sheet": opened.sheet_name,
         "fields": dict(opened.mapping),
         "to_send": summary.to_send,
         "invalid": summary.invalid,

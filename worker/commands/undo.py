@@ -90,6 +90,7 @@ def undo(
     unproven = context.ledger.undone.unproven(job_id) if include_unproven else 0
     if _all_undone(context, job) and not unproven:
         echo(f"job {job_id} has already been undone; there is nothing left to undo")
+        report.make_folder(folder)
         facts = _print(context, job, folder, as_json=as_json)
         return _code(facts)
     _ask(context, job, number, include_unproven=include_unproven, yes=yes)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Protocol
 
 from worker.errors import Stopping, Throttled, TryLater
@@ -272,7 +273,7 @@ class ChunkSession:
     @cached_property
     def changes_begun(self) -> list[Change]:
         """Return the changes that an earlier claim was about to make, and so may have made."""
-        if not any(row.stored for row in self.rows):
+        if not any(map(attrgetter("stored"), self.rows)):
             return []
         job, seq, seal = self.job.id, self.claim.seq, self._process.seal
         sealed = self._ledger.changes.of_chunk(job, seq)
@@ -331,15 +332,17 @@ class ChunkSession:
         """Return the changes for what this job created, including wrong results, and may have created."""
         by_line = self._by_line
         created = [
-            (by_line[outcome.line], outcome)
-            for outcome in outcomes
-            if (is_confirmed(outcome) or is_unproven(outcome)) and not by_line[outcome.line].stored
+            (by_line[outcome.line], outcome, confirmed)
+            for outcome, confirmed in zip(outcomes, map(is_confirmed, outcomes), strict=True)
+            if (confirmed or is_unproven(outcome)) and not by_line[outcome.line].stored
         ]
         if not created:
             return None
-        fill_digests([row for row, _ in created])  # rows that were looked up and not sent have none yet
-        changes = [change_of(row.line, row.realm_key, outcome.credential_id, row) for row, outcome in created]
-        return self._sealed(changes, sum([is_confirmed(outcome) for _, outcome in created]))
+        fill_digests([row for row, *_ in created])  # rows that were looked up and not sent have none yet
+        changes = [
+            change_of(row.line, row.realm_key, outcome.credential_id, row) for row, outcome, _ in created
+        ]
+        return self._sealed(changes, sum([confirmed for *_, confirmed in created]))
 
     def _sealed(self, changes: Sequence[Change], rows: int) -> Changes:
         """Return the changes, to be sealed for their place in the log; ``rows``: how many are done."""

@@ -154,8 +154,11 @@ class BatchCreator:
         if answer.ids is None:
             self._match(rows, answer)
             return
-        entries = zip(rows, answer.ids, strict=True)
-        self._session.record([self._outcome(row, Status.CREATED, credential_id=id_) for row, id_ in entries])
+        earlier, posted = self._session.earlier_attempts, self._posted  # once, and no call for each row
+        self._session.record([
+            Outcome(row.line, Status.CREATED, id_, "", "", earlier + posted[row.line])
+            for row, id_ in zip(rows, answer.ids, strict=True)
+        ])  # fmt: skip
 
     def _match(self, rows: Sequence[Row], answer: Answer) -> None:
         """Match each row with the entry of the answer that names it; look up the rest."""

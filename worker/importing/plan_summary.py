@@ -58,7 +58,7 @@ class PlanSummary:
                 self.actions[action] += rows
         self.realms.update([row.realm_key for row in page if row.outcome is None])
         for row in page:
-            if row.outcome is not None or row.differs:
+            if row.differs or (row.outcome is not None and row.outcome.code):
                 self._add_codes(row)
             if row.problems and not row.skipped:
                 self.problems.update([problem.code for problem in row.problems])

@@ -130,7 +130,7 @@ def seal_chunk(seal: Seal, job: str, seq: int, rows: Sequence[Row]) -> bytes:
         "hash1b": ["" if row.password else row.hash1b for row in rows],
         "stored": [row.stored and _packed_stored(row.stored) for row in rows],
     }
-    if any(row.generated for row in rows):
+    if any(map(attrgetter("generated"), rows)):
         columns["generated"] = [row.generated for row in rows]
     return seal.close_over(_packed(columns), f"{job}/chunk/{seq}")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
-import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -57,6 +56,8 @@ class _QrCodes:
 
     def __call__(self, phone: Phone) -> Markup:
         """Return the QR code as SVG; empty if the text is too long for one."""
+        import segno  # here, since every import shows columns of phones on its page, and few print cards
+
         try:
             code = segno.make_qr(self._content(phone), error="l", encoding="utf-8", eci=False)
         except segno.DataOverflowError:

@@ -150,9 +150,10 @@ class _Corrections:
         known = set(columns)
         strange = [name for _, name in self._kept if name not in known and name.casefold() not in _TELLING]
         if strange:
+            password = "password" if self._password is None else self._header.names[self._password]
             raise UsageError(
                 f"{self._header.place}: the job has no column {', '.join(map(repr, strange))}",
-                f"put corrections into {', '.join(columns)}, and a column called password",
+                f"put corrections into {', '.join(columns)}, and a column called {password}",
             )
 
     def read(self) -> Iterator[tuple[int, dict[str, str]]]:

@@ -15,7 +15,7 @@ from worker.model import Blanks, Options, Weak
 from worker.reasons import plural
 from worker.roster.check import RosterFacts
 from worker.roster.corrected import CorrectedTable
-from worker.roster.damage import looks_like_number
+from worker.roster.damage import looks_like_number, may_hold_numbers
 from worker.roster.format import Table
 from worker.roster.hiding import name_without_secrets
 from worker.roster.layout import Layout
@@ -125,10 +125,12 @@ class FirstPass:
     def _look_at_users(self, users: Collection[str]) -> None:
         filled = [user for user in users if user]
         self._users += len(filled)
-        self._numbers += sum(1 for user in filled if not user.isdecimal() and looks_like_number(user.strip()))
+        if may_hold_numbers("\n".join(filled)):
+            self._numbers += sum([bool(looks_like_number(user.strip())) for user in filled])
 
     def _look_at_passwords(self, lines: Collection[int], passwords: Collection[str]) -> None:
-        self._spaced += sum(1 for one in passwords if one[:1] in _BLANKS or one[-1:] in _BLANKS)
+        padded = [one for one in passwords if one != one.strip()]  # by any white space: nearly always none
+        self._spaced += sum([one[0] in _BLANKS or one[-1] in _BLANKS for one in padded])
         if self._guessed and not "".join(passwords).isascii():
             self._beyond_ascii += [
                 line for line, one in zip(lines, passwords, strict=True) if not one.isascii()

@@ -244,7 +244,12 @@ def _matches(pattern: Path) -> list[Path]:
 
 
 def _is_read(path: Path) -> bool:
-    return not path.name.startswith(".") and not path.is_dir()
+    return not _is_hidden(path.name) and not path.is_dir()
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a name hides its file, as those that Windows and an open Excel put into a folder."""
+    return name.startswith((".", "~$")) or name.casefold() in ("thumbs.db", "desktop.ini")
 
 
 def _remote(url: str) -> Folder | None:
@@ -271,7 +276,7 @@ def _remote(url: str) -> Folder | None:
             f"{shown} can't be listed: {reason_of(error)}", access_to(url.partition("://")[0])
         ) from None
     kinds = sorted((_base(name), facts["type"]) for name, facts in listed.items())
-    files = [name for name, kind in kinds if kind == "file" and not name.startswith(".")]
+    files = [name for name, kind in kinds if kind == "file" and not _is_hidden(name)]
     left_out = [name for name, _ in kinds if name and name not in files]
     return _checked(Folder(shown, [f"{base}/{name}" for name in files], left_out))
 

@@ -119,8 +119,8 @@ def name_without_secrets(name: str, passwords: Iterable[str]) -> str:
     """Return the roster's file name, or ``roster`` if it contains a password: jobs and results show it."""
     folded = name.casefold()
     longest = len(folded)  # a text never gets shorter by casefold
-    told = any(CONTAINED <= len(one) <= longest and one.casefold() in folded for one in passwords)
-    return "roster" if told else name
+    told = [one.casefold() for one in passwords if CONTAINED <= len(one) <= longest]
+    return "roster" if any(map(folded.__contains__, told)) else name
 
 
 class _Secrets:

@@ -240,8 +240,9 @@ class Survey:
         self.records += records
         filled = [password for password in passwords if password]
         self.filled += len(filled)
-        self.pins += sum(1 for password in filled if len(password) <= _LONGEST_PIN and _pin(password))
-        self.names += sum(1 for password in filled if " " in password and _full_name(password))
+        short = [password for password in filled if len(password) <= _LONGEST_PIN]
+        self.pins += sum([bool(_pin(password)) for password in short])
+        self.names += sum([bool(_full_name(password)) for password in filled if " " in password])
         self._counts.update(map(hash, filled))
         if self.filled >= self._forget_at:
             self._forget_at += _BUCKET

@@ -57,6 +57,7 @@ class Roster:
         self.encoding = table.encoding
         self.delimiter = table.delimiter
         self.sheet = opened.sheet
+        self.sheet_name = opened.sheet_name
         self.records = found.survey.records
         self.whole = options.whole_roster
         self.sha256 = table.sha256

@@ -25,7 +25,6 @@ from worker.roster.workbook_cells import Doubted
 from worker.roster.workbook_ods import OdsBook
 from worker.roster.workbook_parts import Damaged, Protected
 from worker.roster.workbook_sheet import Book, Notes, Sheet
-from worker.roster.workbook_xls import XlsBook
 from worker.roster.workbook_xlsx import XlsxBook
 
 _ZIP: Final = b"PK\x03\x04"
@@ -74,6 +73,8 @@ def format_of(source: Source) -> OpenBook | None:
     with _stream(source) as file:
         start = file.read(len(_OLE))
         if start == _OLE:
+            from worker.roster.workbook_xls import XlsBook  # its library is for few rosters, and slow to load
+
             return XlsBook
         if not start.startswith(_ZIP):
             return None

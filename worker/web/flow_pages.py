@@ -116,12 +116,22 @@ def correct(request: Request) -> Response:
     _refuse_changed(request, upload)
     cells = list(corrections_of(request))
     audit(request, "correct", f"upload {upload.id}", cells=len(cells))
+    if cells:
+        _keep_sheet(request, upload)
     for line, column, value in cells:
         cell = CellCorrection(line, column, value, person_of(request).name)
         site.ledger.cells.correct(site.seal, upload.place, cell)
     if cells:
         work.plan(upload_of(request), asker_of(request))
     return see_other(f"/uploads/{upload.id}/plan")
+
+
+def _keep_sheet(request: Request, upload: Upload) -> None:
+    """Choose the sheet that was read: other columns could lead to another, whose lines are other users."""
+    sheet = (work_of(request).planned(upload) or {}).get("sheet")
+    if sheet and not upload.settings.get("sheet"):
+        settings = {**upload.settings, "sheet": sheet}
+        site_of(request).ledger.uploads.set_settings(upload.id, settings, person_of(request).name)
 
 
 def approve(request: Request) -> Response:

@@ -115,7 +115,9 @@ def state_of(job: Job, summary: Mapping[str, Any], *, active: bool) -> tuple[str
     if job.state in (JobState.PLANNING, JobState.RUNNING) and not active:
         return "Interrupted", WARN
     word, kind = STATES[job.state]
-    return (word, BAD) if job.state is JobState.DONE and summary["not_in_place"] else (word, kind)
+    if job.state is JobState.DONE and summary["not_in_place"]:
+        return "Finished with errors", BAD
+    return word, kind
 
 
 def _verdict(job: Job, summary: Mapping[str, Any]) -> Verdict:
