@@ -136,7 +136,7 @@ def test_from_the_file_to_its_results(site: Office, work: Work, sandbox: Sandbox
 
 def test_settings_and_a_file_that_does_not_open(site: Office, work: Work) -> None:
     """What decides is in the inspection; the plan has the error; a setting that answers it helps."""
-    one = upload(site, f"Extension,Kode\n100,{GOOD}\n101,{OTHER}\n")
+    one = upload(site, f"Extension,Kode,Site\n100,{GOOD},A\n101,{OTHER},A\n")
     work.inspect(one, DANA)
     work.wait(one.place)
     inspection = work.inspection(one)

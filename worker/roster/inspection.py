@@ -228,7 +228,7 @@ class _Columns:
             field_ = used.get(name, "")
             hidden = "" if name in carried else self._why_hidden(at, field_)
             if name in roster.dropped and not hidden:
-                hidden = "its cells look like passwords or digests"
+                hidden = "they look like passwords or digests"
             samples = _samples([row.cells[carried[name]] for row in page]) if name in carried else ()
             suggested, why = self._suggestion(at)
             if field_:

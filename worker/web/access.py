@@ -33,9 +33,14 @@ def sees_all(request: Request) -> bool:
 def upload_of(request: Request) -> Upload:
     """Return the upload that the address names, as it is now. Raises NotFound, also for somebody else's."""
     work_of(request)
-    upload = site_of(request).ledger.uploads.get(request.path_params["upload"])
+    id_ = request.path_params["upload"]
+    absent = NotFound(f"there is no upload {id_}", "the history lists the uploads that you may see")
+    try:
+        upload = site_of(request).ledger.uploads.get(id_)
+    except NotFound:
+        raise absent from None
     if not sees_all(request) and upload.person != person_of(request).name:
-        raise NotFound(f"there is no upload {upload.id}", "the history lists yours")
+        raise absent
     return upload
 
 

@@ -46,8 +46,8 @@ def start(request: Request) -> Response:
     site = site_of(request)
     pending = work_of(request).pending() if sees_all(request) else []
     return render(
-        request, "start.html", limit=size(site.max_upload), pending=pending, plans=list(_waiting(request)),
-        entries=list(islice(_entries(request), _RECENT)),
+        request, "start.html", limit=size(site.max_upload), most=site.max_upload,
+        pending=pending, plans=list(_waiting(request)), entries=list(islice(_entries(request), _RECENT)),
     )  # fmt: skip
 
 

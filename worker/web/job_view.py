@@ -162,7 +162,8 @@ def _why(job: Job) -> list[str]:
     if job.why.reason is Reason.INTERRUPTED:
         return ["It was paused, or its process was ended. Nothing is lost: Resume goes on with the rest."]
     if job.why.reason is Reason.CANCELLED:
-        return [sentence(job.why.text), "The rows that are not in place can be run again as a new job."]
+        who = f"cancelled {job.why.text}" if job.why.text.startswith("by ") else job.why.text
+        return [sentence(who), "The rows that are not in place can be run again as a new job."]
     found = codes.of_reason(job.why.reason)
     return [sentence(text) for text in (job.why.text, found.advice if found else "") if text]
 

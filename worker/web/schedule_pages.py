@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ _RUNS_SHOWN = 50
 class RunView:
     """A run in words."""
 
-    when: str
+    when: dt.datetime
     word: str
     kind: str
     why: str
@@ -44,7 +45,7 @@ class ScheduleView:
     state: str
     kind: str
     when: str
-    next: str
+    next: dt.datetime | None
     last: RunView | None
 
 
@@ -108,7 +109,7 @@ def _view(ledger: Ledger, one: Schedule) -> ScheduleView:
     return ScheduleView(
         one.name, f"/schedules/{quote(one.name)}", without_secrets(one.source), one.account, state, kind,
         _when(one),
-        moment(one.next_slot) if one.next_slot and not one.paused else "none",
+        None if one.paused else one.next_slot,
         _run_view(ended[0]) if ended else None,
     )  # fmt: skip
 
@@ -124,7 +125,7 @@ def _run_view(run: Run) -> RunView:
     word, kind = RUNS.get(run.result, (run.result, PLAIN))
     if run.state is not RunState.ENDED:
         word, kind = ("Waiting" if run.state is RunState.DUE else "Running", PLAIN)
-    return RunView(moment(run.slot), word, kind, run.why, run.job)
+    return RunView(run.slot, word, kind, run.why, run.job)
 
 
 ROUTES = [

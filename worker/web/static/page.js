@@ -37,16 +37,21 @@ if (navigator.clipboard) {
 
 for (const zone of document.querySelectorAll("[data-drop]")) {
   const input = zone.querySelector("input[type=file]");
+  // Said before hours of uploading, and before a server hangs up in the middle of them.
+  const check = files => {
+    const most = Number(zone.dataset.most), large = [...files].some(file => file.size > most);
+    input.setCustomValidity(files.length > 1 ? "Choose one file at a time." : large ? zone.dataset.large : "");
+    return input.reportValidity();
+  };
+  input.addEventListener("change", () => check(input.files));
   const over = on => event => { event.preventDefault(); zone.classList.toggle("over", on); };
   zone.addEventListener("dragenter", over(true));
   zone.addEventListener("dragover", over(true));
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", event => {
     over(false)(event);
-    if (event.dataTransfer.files.length === 1) {
-      input.files = event.dataTransfer.files;
-      zone.requestSubmit();
-    }
+    input.files = event.dataTransfer.files;
+    if (check(input.files)) zone.requestSubmit();
   });
   // The button says what happens to a large file, and a second click does not send it twice.
   zone.addEventListener("submit", () => {
@@ -98,8 +103,8 @@ if (live) {
     notice.remove();
   });
   source.addEventListener("error", () => {
-    lost ||= setTimeout(() => {
-      if (source.readyState === EventSource.CLOSED) location.reload();
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
+    else lost ||= setTimeout(() => {
       notice.textContent = "This page gets no news at the moment, and keeps trying. Nothing is lost: what has begun goes on.";
       live.before(notice);
     }, 8000);
