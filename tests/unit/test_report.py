@@ -310,4 +310,4 @@ def test_a_working_folder_that_was_removed_is_no_bug(job: Job, tmp_path: Path) -
         with pytest.raises(SiprosterError, match="working folder was removed") as error:
             report.folder_of(job)
         report.forget_folder(job)
-    assert "siproster report JOB --results DIR" in error.value.hint
+    assert f"siproster report {job.id} --results DIR" in error.value.hint
