@@ -119,7 +119,7 @@ def test_no_error_follows_facts(office: Program, sandbox: Sandbox, roster: Path)
     """An interrupted deletion prints the users that are done, and the one in flight as unconfirmed."""
     run(office, "import", roster)
     names = [user.name for user in users(10)]
-    sandbox.knobs(latency=0.3)
+    sandbox.knobs(latency=0.8)
     process = office.start("credential", "delete", *names, "--yes", "--json")
     until(lambda: len(sandbox.credentials()) < 9, process)
     process.send_signal(signal.SIGINT)
