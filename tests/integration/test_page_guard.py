@@ -267,9 +267,10 @@ def test_a_ledger_that_fails_is_not_described(tmp_path: Path, caplog: pytest.Log
         answer = visitor.get("/")
     finally:
         server.stop()
-    assert answer.status_code == 500
+    assert answer.status_code == 503
     (number,) = re.findall("<code>([0-9a-f]{8})</code>", answer.text)
     assert re.search(f"error {number}: the ledger .*failed: no such table: page_sessions", caplog.text)
+    assert "The ledger can&#39;t be used" in answer.text
     assert "page_sessions" not in answer.text
     assert answer.headers["cache-control"] == "no-store"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import signal
+import subprocess
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.unit.jobs import Clock
 from worker.commands.waiting import WaitReporter
-from worker.importing.process_id import is_alive, process_id
+from worker.importing.process_id import interrupt, is_alive, may_interrupt, process_id, process_id_of
 from worker.ledger import shown
 from worker.progress.job_waits import Cause, Patience
 from worker.states import Reason, Why
@@ -340,3 +343,23 @@ def test_people_are_shown_machine_and_process() -> None:
     assert shown("desk.example:17.998877") == "process 17 on desk.example"
     assert shown("desk:17") == "process 17 on desk"
     assert shown("sweep") == "sweep"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes have no start times here")
+def test_only_a_recorded_process_is_interrupted() -> None:
+    """An id that no process of ours has recorded interrupts nobody, whoever wrote it into the ledger."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        recorded = process_id_of(process.pid)
+        forged = (
+            f"{platform.node()}:{process.pid}",
+            f"{platform.node()}:0",
+            f"elsewhere:{process.pid}",
+            "x:y",
+            "",
+        )
+        assert [one for one in forged if may_interrupt(one) or interrupt(one)] == []
+        assert process.poll() is None
+        assert may_interrupt(recorded)
+        assert interrupt(recorded)
+        assert process.wait(30) == -signal.SIGTERM
+    assert not interrupt(recorded)

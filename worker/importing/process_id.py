@@ -64,11 +64,12 @@ def interrupt(worker: str) -> bool:
 
 
 def _signalled(worker: str, number: int) -> bool:
-    machine, _, process = worker.rpartition(":")
-    if machine != platform.node() or not is_alive(worker):
+    pid = worker.rpartition(":")[2].partition(".")[0]
+    # Exactly as it would be recorded here: else anybody who can write to the ledger could name any process.
+    if not pid.isdecimal() or int(pid) == 0 or worker != process_id_of(int(pid)):
         return False
     try:
-        os.kill(int(process.partition(".")[0]), number)
+        os.kill(int(pid), number)
     except (ProcessLookupError, PermissionError):
         return False
     return True

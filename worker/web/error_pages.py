@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _AWAY = "the ledger does not answer"
 _AWAY_HINT = "nothing that was saved is lost: try again in a minute"
+_UNUSABLE = "the ledger can't be used"
+_UNUSABLE_HINT = "nothing that was saved is lost; the server's log has the reason under this number"
 _NOWHERE = "there is no page at this address"
 _NOWHERE_HINT = "check the address, or go to the start page"
 _FAULT = "something went wrong in siproster"
@@ -36,8 +38,10 @@ def error_page(request: Request, error: Exception) -> Response:
             response = render(request, "error.html", status, message=message, hint="", number="")
             response.headers.update(error.headers or {})
             return response
+        case LedgerAway(message=message):
+            return _numbered(request, message, 503, _AWAY, _AWAY_HINT)
         case LedgerError(message=message):
-            return _numbered(request, error, message)
+            return _numbered(request, message, 503, _UNUSABLE, _UNUSABLE_HINT)
         case SiprosterError(message=message, hint=hint):
             return render(request, "error.html", _status(error), message=message, hint=hint, number="")
     raise error
@@ -45,7 +49,7 @@ def error_page(request: Request, error: Exception) -> Response:
 
 def fault_page(request: Request, error: Exception) -> Response:
     """Return the page for a bug, whose place in the code is logged: no traceback, which may have secrets."""
-    return _numbered(request, error, place_of(error))
+    return _numbered(request, place_of(error), 500, _FAULT, _FAULT_HINT)
 
 
 def _status(error: SiprosterError) -> int:
@@ -58,11 +62,10 @@ def _status(error: SiprosterError) -> int:
             return 400
 
 
-def _numbered(request: Request, error: Exception, logged: str) -> Response:
+def _numbered(request: Request, logged: str, status: int, message: str, hint: str) -> Response:
     """Log what happened, and return a page that names the line of the log."""
-    number, away = secrets.token_hex(4), isinstance(error, LedgerAway)
+    number = secrets.token_hex(4)
     log.error("error %s: %s", number, logged)
-    message, hint, status = (_AWAY, _AWAY_HINT, 503) if away else (_FAULT, _FAULT_HINT, 500)
     try:
         return render(request, "error.html", status, message=message, hint=hint, number=number)
     except Exception:  # the template itself, or what it needs
