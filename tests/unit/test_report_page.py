@@ -397,7 +397,7 @@ def test_a_folder_that_cannot_be_written(ledger: Ledger, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(SiprosterError, match="it is a file") as failed:
         report_page.write(ledger, SEAL, job, tmp_path / "file")
-    assert "siproster report" in failed.value.hint
+    assert "--results" in failed.value.hint
 
 
 def test_all_files_are_written_in_one_pass(ledger: Ledger, tmp_path: Path) -> None:
