@@ -54,7 +54,7 @@ NOT_SENT = (
          "give the user a new password, such as with `--generate-passwords FILE`, and their phone, too; if "
          "the password is right, remove the digest from the export", Cure.CORRECT),
     Code("password_missing", "the row has neither a password nor digests",
-         "add a password; in `failed.csv`, in a password column that you add to it", Cure.CORRECT),
+         "add a password (`failed.csv` has no password column: add one)", Cure.CORRECT),
     Code("hash_incomplete", "the row has no password and only one of the two digests",
          "give both digests, or a password", Cure.CORRECT),
     Code("bad_hash",
