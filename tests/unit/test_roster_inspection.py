@@ -111,6 +111,13 @@ def test_a_file_without_a_header() -> None:
     assert {cell for one in found["columns"] for cell in one["samples"]} == {MASK}
 
 
+def test_a_header_of_unknown_words() -> None:
+    """A header put in front of one would make that a user, so the hint says what to do if it is one."""
+    found = inspected(f"Extension,Kode\n100,{GOOD}\n101,{PASSWORDS[1]}\n")
+    assert "--map password=COLUMN" in found["error"]["hint"]
+    assert "Kode" not in found["error"]["hint"]
+
+
 def test_lines_that_could_be_the_header() -> None:
     """Where the file can't be opened, its first lines are shown as far as they are words of headers."""
     found = inspected(

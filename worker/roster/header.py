@@ -171,10 +171,14 @@ class Header:
                     "each line is in quotes as a whole, which makes it one column: in a spreadsheet, split "
                     "it (Data > Text to Columns), and save it as CSV again"
                 )
-            return (
-                f"its first line has {columns} and looks like data; "
-                "it must be a header: put a line in front of it, such as username,password,name"
-            )
+            add = "put a line in front of it, such as username,password,name"
+            if self.candidates("username") and not any(map(_has_digit, self.names)):
+                # A line put in front of a header would make that a user.
+                return (
+                    f"its first line has {columns} and may be data: if it is the header, choose the column "
+                    f"with --map {field}=COLUMN; if not, {add}"
+                )
+            return f"its first line has {columns} and looks like data, not like a header: {add}"
         near = self.nearest(wanted, taken, field)
         listed = ", ".join(
             name if at in shown else f"(column {at + 1})" for at, name in enumerate(self.names) if name
