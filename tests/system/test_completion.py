@@ -110,7 +110,7 @@ def test_bash_completes_what_the_ledger_knows(office: Program) -> None:
     with completing(office) as shell:
         for keys, completed in (
             ("siproster impo", "rt "),
-            (f"siproster report {job[-4:]}", f"{job} "),
+            (f"siproster report {job[-6:]}", f"{job} "),
             ("siproster import --plan ", f"{plan} "),
             ("siproster plan --realm ", f"{realm} "),
             ("siproster schedule show n", "ightly "),

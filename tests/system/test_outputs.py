@@ -35,12 +35,12 @@ def test_what_is_read_is_spared(siproster: Program, line: bytes, read: str) -> N
 def test_no_command_writes_over_what_its_job_read(office: Program, sandbox: Sandbox) -> None:
     """Roster, corrections, settings and ledger are refused as outputs; nothing is sent, no file changes."""
     roster = office.work / "results.csv"
-    roster.write_text(ROSTER)
+    roster.write_text(f"{ROSTER}cat,\n")  # a row for the retry
     refused = office.run("import", roster, "--results", ".")
     assert (refused.code, sandbox.credentials()) == (6, []), refused.stderr
     assert f"results.csv would be overwritten, but is {roster}" in refused.stderr
     planned = run(office, "plan", roster, "--save", code=None)["plan"]
-    job = run(office, "import", roster)["job"]
+    job = run(office, "import", roster, code=10)["job"]
     failed = office.work / f"siproster-{job}" / "failed.csv"
     config = office.work / "summary.json"
     config.write_text("")

@@ -249,6 +249,7 @@ def test_a_column_of_names_is_not_taken_in_silence() -> None:
     assert len(rows_of(text, weak=Weak.WARN, weak_given=True)) == 3
     assert len(rows_of(text + f"104,{GOOD}x\n")) == 4
     assert len(rows_of("user,password\n101,Lighthouse\n102,Seagull 77\n")) == 2
+    assert len(rows_of("user,password\n101,correct horse\n102,battery staple\n")) == 2
 
 
 def test_swapped_columns_are_refused() -> None:

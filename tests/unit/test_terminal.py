@@ -19,7 +19,7 @@ from worker.commands.screen import HarmlessConsole, echo, on_stdout, print_summa
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x08\r\u202eevil\x7f"
 SUMMARY = {
-    "counts": {"created": 1}, "seconds": None, "job": EVIL, "state": EVIL, "requests": 1, "retries": 0,
+    "counts": {"created": 1}, "seconds": None, "job": EVIL, "state": "done", "requests": 1, "retries": 0,
     "why": EVIL, "reason": EVIL, "files": {"results": EVIL}, "codes": {}, "undo_state": None, "saved": None,
     "lineage": {"schedule": EVIL, "jobs": [EVIL, EVIL], "sentence": EVIL},
     "resumable_until": None, "kept_until": None,

@@ -22,6 +22,8 @@ _LONGEST_PIN = 6
 _pin = re.compile(f"[0-9]{{1,{_LONGEST_PIN}}}").fullmatch
 _full_name = re.compile(r"(?:[^\W\d_][\w.'’-]* ){1,3}[^\W\d_][\w'’-]*").fullmatch
 """Match two to four words that begin with a letter, such as a first and a last name."""
+_FEWEST: Final = 3
+"""Fewest passwords that can look like names: one or two may be passphrases."""
 _made_up = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[^\s@]{8,}").fullmatch
 _number = re.compile(r"\+?[0-9]{1,15}").fullmatch
 """Match an extension or a telephone number."""
@@ -256,7 +258,7 @@ class Survey:
     @property
     def looks_like_names(self) -> bool:
         """Return whether most passwords look like a person's first and last name."""
-        return self.names * 2 > self.filled
+        return self.filled >= _FEWEST and self.names * 2 > self.filled
 
     def shared(self) -> frozenset[int]:
         """Return the hashes of passwords that at least MANY rows have."""
