@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from worker import lineage_report, report_page
+from worker import lineage_report
 from worker import report as results
 from worker.commands import outputs, watch
 from worker.commands.context import Context, settings_options
@@ -257,6 +257,8 @@ def report(job_id: str, lineage: bool, as_json: bool, **given: Any) -> int:
 
 def _report_lineage(context: Context, job: Job, given: Mapping[str, Any], *, as_json: bool) -> int:
     """Write one results.csv of the job and all that it belongs together with."""
+    from worker import report_page  # takes 30 ms, which `jobs` and `status` need not
+
     lineage = context.ledger.lineages.of(job)
     folder, form = (
         lineage_report.folder_of(lineage, given["results"]),
