@@ -110,9 +110,9 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     if not name.strip():  # a variable of the shell that isn't set
         return "`siproster jobs` lists them"
     path = Path(os.path.normpath(Path(name).absolute()))
-    folder = path if path.is_dir() else path.parent
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112  Path's raises for a long name
     likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110
         named = folder.name.removeprefix("siproster-")
         meant = (str(path), str(folder))
         likely = [named] if named in ids else [
