@@ -52,7 +52,7 @@ def job_unless_file(context: Context, name: str) -> Job | None:
     A file of that name is meant; if it looks like a job's id, it has to be written with its folder, ``./``.
     Raises as ``named_job``.
     """
-    if not _PART(name) or Path(name).exists():
+    if not _PART(name) or os.path.exists(name):  # noqa: PTH110  Path's raises for a long name
         return None
     if name == LATEST or _ID(name) or _matching(context.ledger.jobs.newest(), name):
         return named_job(context, name)
@@ -110,7 +110,7 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     if not name.strip():  # a variable of the shell that isn't set
         return "`siproster jobs` lists them"
     path = Path(os.path.normpath(Path(name).absolute()))
-    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112  Path's raises for a long name
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
     likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
     if os.path.exists(path):  # noqa: PTH110
         named = folder.name.removeprefix("siproster-")
