@@ -68,8 +68,13 @@ def interrupt(worker: str) -> bool:
     return _signalled(worker, signal.SIGTERM)
 
 
+def pid_of(worker: str) -> str:
+    """Return the process number within a ``process_id``."""
+    return worker.rpartition(":")[2].partition(".")[0]
+
+
 def _signalled(worker: str, number: int) -> bool:
-    pid = worker.rpartition(":")[2].partition(".")[0]
+    pid = pid_of(worker)
     # Exactly as it would be recorded here: else anybody who can write to the ledger could name any process.
     if not _is_pid(pid) or worker != process_id_of(int(pid)):
         return False
