@@ -26,7 +26,7 @@ def folder_of(lineage: Lineage, results: str = "") -> Path:
 def write(ledger: Ledger, seal: Seal, lineage: Lineage, folder: Path, form: TableForm) -> dict[str, str]:
     """Write the latest outcome of every row, in the roster's order, and return the files by their stems.
 
-    ``bw__job`` is the job whose outcome it is, and ``bw__undo`` what an undo has made of it. Memory doesn't
+    ``bw__job`` is the job whose outcome it is, and ``bw__undo`` the result of an undo. Memory doesn't
     grow with the roster. Raises SiprosterError if the folder can't be written.
     """
     jobs = [ledger.jobs.get(member.id) for member in lineage.members]
@@ -69,7 +69,7 @@ class _Reader:
 def pages(ledger: Ledger, seal: Seal, members: Sequence[Member], jobs: Sequence[Job]) -> Iterator[Lines]:
     """Yield the lines of all jobs, each row once: those of the first job, then what only others have.
 
-    What an undo has made of a row is in the cell after those of OWN_COLUMNS.
+    The result of an undo is in the cell after those of OWN_COLUMNS.
     """
     readers = [_Reader(report.lines_of_pages(ledger, seal, job)) for job in jobs]
     for at, reader in enumerate(readers):
@@ -99,7 +99,7 @@ def _replaces(status: Status, earlier: Status) -> bool:
 
 
 def _marked(ledger: Ledger, members: Sequence[Member], lines: Lines) -> Lines:
-    """Insert what undos have made of the rows."""
+    """Insert the results of undos."""
     first, last = int(lines[0][_ROW]), int(lines[-1][_ROW])
     undone = [
         (member, ledger.undone.results(member.id, first, last)) for member in members if member.undo_begun

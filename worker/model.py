@@ -76,7 +76,7 @@ class Row:
     """The digest to be sent; before that, the roster's own, which is used if there is no password."""
     hash1b: str = field(default="", repr=False)
     skipped: Problem | None = None
-    """The reason why the entry is no user of a phone; then it is the only one of ``problems``."""
+    """The reason why the entry is not a phone user; then it is the only one of ``problems``."""
     corrected: bool = False
     """Whether its password was corrected for a retry, and so differs from the roster's."""
     generated: bool = False

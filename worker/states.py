@@ -55,7 +55,7 @@ class Status(StrEnum):
     DELETED = "deleted"
     """A stored user who is not in the roster; this job deleted it. Only in absent.csv."""
     SKIPPED = "skipped"
-    """Never sent: the entry is no user of a phone, such as a trunk of a PBX export."""
+    """Never sent: the entry is not a phone user, such as a trunk of a PBX export."""
     FAILED = "failed"
     """The service refused it."""
     UNKNOWN = "unknown"
@@ -93,7 +93,7 @@ class Action(StrEnum):
     INVALID = "invalid"
     """Not sent: the row itself is wrong."""
     SKIP = "skip"
-    """Not sent: the entry is no user of a phone."""
+    """Not sent: the entry is not a phone user."""
 
     @property
     def writes(self) -> bool:

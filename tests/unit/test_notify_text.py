@@ -87,7 +87,7 @@ def test_the_details() -> None:
         "Reason:   300 users would be absent\n"
         "Job:      20261129-acme-1\n"
         "Roster:   acme.csv\n"
-        "Missed:   2 earlier runs, not caught up\n"
+        "Missed:   2 earlier runs, not made up for\n"
         "Next run: 2026-11-30 02:00 UTC\n"
         "\n"
         "What to do next: siproster import --plan 20261129-acme-1\n"

@@ -67,7 +67,7 @@ class Client:
         return self._ask(method, self._url(path), read, body, permit, once)
 
     def find(self, path: Sequence[str], query: Mapping[str, str], read: Callable[[Reply], T]) -> T:
-        """Ask for what fits a query, and return what ``read`` makes of the answer. Raises as ``ask``."""
+        """Ask for the entries that match a query; return what ``read`` makes of them. Raises as ``ask``."""
         pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
         return self._ask("GET", f"{self._url(path)}?{pairs}", read)
 

@@ -23,6 +23,7 @@ _ALIKE = 0.85
 """How alike a mistyped id is (difflib's ratio)."""
 _LOOKED_AT = 200
 """The newest jobs, whose rosters and folders are compared with a path."""
+_LISTS = "`siproster jobs` lists them"
 _SHOWN = 10
 """Candidates listed for an ambiguous part."""
 
@@ -52,7 +53,7 @@ def job_unless_file(context: Context, name: str) -> Job | None:
     A file of that name is meant; if it looks like a job's id, it has to be written with its folder, ``./``.
     Raises as ``named_job``.
     """
-    if not _PART(name) or Path(name).exists():
+    if not _PART(name) or os.path.exists(name):  # noqa: PTH110  Path's raises for a long name
         return None
     if name == LATEST or _ID(name) or _matching(context.ledger.jobs.newest(), name):
         return named_job(context, name)
@@ -108,20 +109,23 @@ def _only_one(jobs: Jobs, ids: Sequence[str], part: str) -> Job | None:
 def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     """Return a hint with the job that a mistyped id, or the path of its roster or its results, means."""
     if not name.strip():  # a variable of the shell that isn't set
-        return "`siproster jobs` lists them"
+        return _LISTS
     path = Path(os.path.normpath(Path(name).absolute()))
-    folder = path if path.is_dir() else path.parent
-    likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
-    if path.exists():
-        named = folder.name.removeprefix("siproster-")
-        meant = (str(path), str(folder))
-        likely = [named] if named in ids else [
-            job.id for job in map(jobs.get, ids[:_LOOKED_AT])
-            if job.source == meant[0] or job.options.results in meant
-        ]  # fmt: skip
-    return (
-        f"did you mean {likely[0]}? `siproster jobs` lists all" if likely else "`siproster jobs` lists them"
-    )
+    if os.path.exists(path):  # noqa: PTH110 (Path.exists raises for a name that is too long)
+        likely = _of_path(jobs, ids, path)
+    else:
+        likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
+    return f"did you mean {likely[0]}? `siproster jobs` lists all" if likely else _LISTS
+
+
+def _of_path(jobs: Jobs, ids: Sequence[str], path: Path) -> list[str]:
+    """Return the jobs whose roster, results or folder of results is at a path."""
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
+    if (named := folder.name.removeprefix("siproster-")) in ids:
+        return [named]
+    results = (str(path), str(folder))
+    newest = map(jobs.get, ids[:_LOOKED_AT])
+    return [job.id for job in newest if job.source == str(path) or job.options.results in results]
 
 
 def _matching(ids: Sequence[str], part: str) -> list[str]:

@@ -52,7 +52,7 @@ def take_over(context: Context, job: Job) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PlanSinks:
-    """What takes the pages of a plan besides the ledger."""
+    """The sinks for the pages of a plan, besides the ledger."""
 
     rows: Sequence[Sink] = ()
     leavers: Sequence[Sink] = ()

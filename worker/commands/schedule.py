@@ -201,12 +201,12 @@ def remove(name: str, yes: bool, as_json: bool, **given: Any) -> None:
         print_json({"removed": facts})
 
 
-@schedule.command("pause", short_help="Begin no further runs until it is resumed.")
+@schedule.command("pause", short_help="Pause a schedule: no further run starts.")
 @click.argument("name", metavar="NAME")
 @json_option
 @settings_options
 def pause(name: str, as_json: bool, **given: Any) -> None:
-    """Begin no run of a schedule until it is resumed; a run that has begun goes on."""
+    """Stop further runs of a schedule from starting until it is resumed; a run that has started continues."""
     context = Context(given)
     context.ledger.schedules.get(name)
     context.audit(name)
@@ -223,7 +223,7 @@ def pause(name: str, as_json: bool, **given: Any) -> None:
 @json_option
 @settings_options
 def resume(name: str, as_json: bool, **given: Any) -> None:
-    """Run a paused schedule's coming slots again; those since it was paused are not caught up."""
+    """Resume a paused schedule. Runs that were due in between are not made up for."""
     context = Context(given)
     one = context.ledger.schedules.get(name)
     context.audit(name)

@@ -36,8 +36,8 @@ class RowChanger(ABC, Generic[Api, Sent]):
 
     noun: ClassVar[str]
     """The request, in messages: ``change``."""
-    undone: ClassVar[str]
-    """The state of a user after a request that was not carried out, in messages."""
+    not_done: ClassVar[str]
+    """The sign that a request was not carried out, in messages."""
 
     def __init__(self, session: RowSession, api: Api) -> None:
         self._session = session
@@ -79,18 +79,18 @@ class RowChanger(ABC, Generic[Api, Sent]):
                 self._begun.add(row.line)
             hit("intended")
             try:
-                sent = self._sent(row, now)
+                sent = self._attempt(row, now)
             except AnswerLost as loss:
                 foreign = loss.text if isinstance(loss, ForeignAnswer) else ""
                 continue
             hit("answered")
             return self._answered(row, before, sent)
         if foreign:
-            text = f"refused, but not in the service's own words ({foreign}); {self.undone}"
+            text = f"refused, but not in the service's own words ({foreign}); {self.not_done}"
             return self._outcome(row, Status.UNKNOWN, "refused", text, before.id)
         raise Unavailable(f"the service answered none of {_TRIES} {self.noun}s of one user")
 
-    def _sent(self, row: Row, now: Stored) -> Sent:
+    def _attempt(self, row: Row, now: Stored) -> Sent:
         """Send the request; the row is unconfirmed if it may have been carried out without an answer."""
         try:
             return self._send(row, now)

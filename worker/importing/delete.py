@@ -15,7 +15,7 @@ class RowDeleter(RowChanger[DeleteSource, bool]):
     """Deleter of leavers. A request says whether the user was there."""
 
     noun = "deletion"
-    undone = "the user is still there"
+    not_done = "the user is still there"
 
     def _before(self, row: Row) -> Stored:
         return row.leaver

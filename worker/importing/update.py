@@ -31,7 +31,7 @@ class RowUpdater(RowChanger[UpdateSource, Credential]):
     """Updater of rows. A request returns the credential that it set."""
 
     noun = "change"
-    undone = "it does not show now"
+    not_done = "it does not show now"
 
     def _one(self, row: Row) -> Outcome:
         try:

@@ -106,7 +106,7 @@ def _details(payload: Mapping[str, Any]) -> Sequence[str]:
         "Reason": _why(payload),
         "Job": payload.get("job"),
         "Roster": ((payload.get("summary") or {}).get("roster") or {}).get("name"),
-        "Missed": f"{plural(missed, 'earlier run')}, not caught up" if missed else "",
+        "Missed": f"{plural(missed, 'earlier run')}, not made up for" if missed else "",
         "Next run": _time(payload.get("next")),
     }
     return [f"{name + ':':<10}{value}" for name, value in facts.items() if value]

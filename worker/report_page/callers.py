@@ -42,7 +42,7 @@ _UNDONE = {
 def what_to_tell(status: Status, code: str, undo: str, verdict: str) -> str:
     """Return the sentence for the users of a kind of rows.
 
-    ``undo``: what an undo has made of them; ``verdict``: the registrar's. Both are empty if there is none.
+    ``undo``: the result of an undo; ``verdict``: the registrar's. Each is empty if there is none.
     """
     if undo in _UNDONE:
         return _UNDONE[undo]

@@ -25,11 +25,11 @@ _MOST_SPELLINGS = 10_000
 ShownRow = tuple[Any, ...]
 """A row's line, user, realm's index, kind's index, error, and the shown columns."""
 _Key = tuple[str, str, str, str, str]
-"""What rows of one kind share: job, status, code, what an undo has made of them, verdict."""
+"""The facts that rows of one kind share: job, status, code, result of an undo, registrar's verdict."""
 
 
 class MarkedLines(NamedTuple):
-    """Result lines, what an undo has made of each, and what the registrar says; empty: nothing."""
+    """Result lines, with the result of an undo and the registrar's verdict for each; empty: there is none."""
 
     lines: Sequence[Sequence[str]]
     undone: Sequence[str]

@@ -191,7 +191,7 @@ class Rules:
             text = "username: a spreadsheet rewrote it; format the column as text there and export again"
             return [Problem("spreadsheet_damage", text)]
         if _no_name(user):
-            return [Problem("username_missing", "username: a word that stands for no value")]
+            return [Problem("username_missing", "username: a placeholder for an empty value")]
         if _address(user):
             text = (
                 "username: an address of a phone; give only its user, such as 1001 for sip:1001@pbx.example"

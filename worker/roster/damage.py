@@ -51,7 +51,7 @@ rounded = re.compile(ROUNDED).fullmatch
 looks_like_number = re.compile(rf"{FLOAT}|{DATES}|{FORMULA}").fullmatch
 """Match a number, a date or a formula that may also be a user name; if most names are, none of them is."""
 may_hold_numbers = re.compile("[-.=]").search
-"""Whether ``looks_like_number`` may match one of several texts, which are joined: cheaper than each alone."""
+"""Match joined texts if ``looks_like_number`` may match one of them: cheaper than asking for each."""
 grouped = re.compile(GROUPED).fullmatch
 
 

@@ -211,10 +211,11 @@ class FirstPass:
         )
 
     def _refuse_swapped(self) -> None:
-        """Refuse passwords in the column of user names: they would be shown, and extensions be passwords."""
+        """Refuse passwords in the column of user names: results would show them, and extensions be sent."""
         names = self._layout.mapping
         if (
             not self._swapped
+            or self._layout.judges_passwords  # a PBX's own file names them itself
             or {"username", "password"} & self._options.map.keys()
             or "username" not in names
         ):

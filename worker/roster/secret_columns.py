@@ -26,7 +26,7 @@ _FIRST: Final = 1000
 _MORE: Final = 20
 """Records that are looked at of each ``_FIRST`` after them."""
 _LEAST: Final = 4
-"""Fewer characters are no secret; a column of ``1`` or ``yes`` may equal a few passwords."""
+"""Characters from which on a password counts: a column of ``1`` or ``yes`` may equal a few shorter ones."""
 _COPIES: Final = 3
 """Fewer copies of passwords are hidden cell by cell (worker.roster.hiding)."""
 _SHARE: Final = 3
@@ -69,7 +69,7 @@ def looks_generated(cell: str) -> bool:
 
 @dataclass(slots=True)
 class _Column:
-    """What was seen in a column."""
+    """Counts of the cells of a column."""
 
     name: str
     position: int

@@ -70,7 +70,7 @@ class ColumnRow:
     used: str
     """Its use, in words; empty: none."""
     kept: str
-    """What becomes of a column that is not used."""
+    """Whether an unused column is copied to the results, in words."""
     why: str
     decoy: bool
     samples: Sequence[str]

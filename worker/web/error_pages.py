@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 _AWAY = "the ledger does not answer"
 _AWAY_HINT = "nothing that was saved is lost: try again in a minute"
 _UNUSABLE = "the ledger can't be used"
-_UNUSABLE_HINT = "nothing that was saved is lost; the server's log has the reason under this number"
+_UNUSABLE_HINT = (
+    "nothing that was saved is lost; give this number to the person who runs siproster: "
+    "the server's log has the reason under it"
+)
 _NOWHERE = "there is no page at this address"
 _NOWHERE_HINT = "check the address, or go to the start page"
 _FAULT = "something went wrong in siproster"

@@ -17,7 +17,7 @@ _UNREGISTERED = "Their phones would no longer be able to register."
 
 @dataclass(frozen=True, slots=True)
 class PlanOrigin:
-    """Where a plan comes from, and where it goes to."""
+    """The origin of a plan, and its destination."""
 
     by: str
     realms: Sequence[str]

@@ -54,7 +54,7 @@ class JobAction:
     kind: str = ""
     get: bool = False
     sure: str = ""
-    """What it means, which is asked first; empty: it is done at once."""
+    """The consequences, with which the reader is asked first; empty: it is done at once."""
 
 
 def job_page(request: Request) -> Response:

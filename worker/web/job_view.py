@@ -9,7 +9,7 @@ from typing import Any
 
 from worker import advice, codes
 from worker.errors import NotFound
-from worker.importing.process_id import is_alive, may_interrupt
+from worker.importing.process_id import is_alive, may_interrupt, pid_of
 from worker.ledger import Ledger, shown
 from worker.model import Job, JobState, Status
 from worker.reasons import plural
@@ -98,10 +98,9 @@ def _why_not_pause(ledger: Ledger, job: Job) -> str:
             "Workers carry this job out, so it can't be paused. To end it and send the rest later: "
             f"`siproster cancel {job.id}`, then `siproster retry {job.id}`."
         )
-    pid = holder.rpartition(":")[2].partition(".")[0]
     return (
         f"It can't be paused from here: {shown(holder)} works on it. "
-        f"Press Ctrl-C in its terminal, or type on that machine, as its user: `kill {pid}`."
+        f"Press Ctrl-C in its terminal, or type on that machine, as its user: `kill {pid_of(holder)}`."
     )
 
 

@@ -66,7 +66,7 @@ class Number:
 
     @property
     def note(self) -> str:
-        """Return what is counted; empty: the name says it."""
+        """Return a note that explains the number; empty: its name is enough."""
         return COUNTED.get(self.name, "")
 
 
@@ -82,14 +82,14 @@ COUNTED: Mapping[str, str] = {
     "Updated": "existing users who were changed",
     "Already up to date": "nothing to do",
     "Exists with other settings": "left alone, with another password or application",
-    "Invalid": "not sent, because of a fault in the row",
+    "Invalid": "not sent, because of an error in the row",
     "Refused by the service": "sent, but not accepted",
     "Unknown": "sent, but the answer was lost",
-    "Not attempted": "the job ended or paused before",
+    "Not attempted": "the job ended or paused first",
     "Skipped": "on purpose: not phone users",
     "On the account, not in the roster": "perhaps people who have left",
 }
-"""What the numbers count."""
+"""Name of a number, or of a row's status, to a note that explains it."""
 
 
 def code(text: str) -> Markup:

@@ -105,7 +105,7 @@ if (live) {
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000);
     else lost ||= setTimeout(() => {
-      notice.textContent = "This page gets no news at the moment, and keeps trying. Nothing is lost: what has begun goes on.";
+      notice.textContent = "The connection to the server is interrupted. This page keeps trying, and nothing is lost: a running job continues.";
       live.before(notice);
     }, 8000);
   });
