@@ -55,7 +55,8 @@ def test_leavers_are_no_rows(ledger: Ledger, job: Job) -> None:
     end(ledger, job, 1, Outcome(2, Status.CREATED), Outcome(3, Status.FAILED, code="23019"))
     end(ledger, job, 0, Outcome(FIRST_LEAVER, Status.DELETED),
         Outcome(FIRST_LEAVER + 1, Status.EXISTS, code="changed_since_plan"))  # fmt: skip
-    assert ledger.rows.counts(job.id, 2) == {Status.CREATED: 1, Status.FAILED: 1}
+    for known in (2, 0):  # the number of rows is only known once the roster was read
+        assert ledger.rows.counts(job.id, known) == {Status.CREATED: 1, Status.FAILED: 1}
     assert ledger.rows.leaver_counts(job.id) == {Status.DELETED: 1, Status.EXISTS: 1}
     assert ledger.rows.codes(job.id) == {Status.FAILED: {"23019": 1}}
 

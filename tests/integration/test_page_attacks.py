@@ -78,6 +78,21 @@ def test_a_field_is_left_without_a_column(page: PageServer) -> None:
     assert choices == [" selected"]
 
 
+def test_a_column_that_looks_secret_is_copied_if_chosen(page: PageServer) -> None:
+    """The page offers what its warning says, ``--carry``, for that column alone, and shows the choice."""
+    uma = page.visitor(Role.UPLOAD)
+    address = uma.upload("staff.csv", ROSTER.encode()).headers["location"]
+    place = address.replace("/uploads/", "upload:")
+    for chosen in ("", " checked"):
+        uma.get(f"{address}/columns")  # looks at the file
+        page.work.wait(place)
+        shown = uma.get(f"{address}/columns").text
+        assert re.findall(r'name="(carry.[^"]+)" value="1"( checked)?', shown) == [("carry.Kode", chosen)]
+        assert (OTHER in shown) is bool(chosen)
+        uma.submit(f"{address}/columns", None, next="look", **{"carry.Kode": "1"})
+    page.work.wait(place)
+
+
 def test_corrections_stay_on_their_sheet_in_a_shell_too(page: PageServer) -> None:
     """Corrections are typed for one sheet's lines: no command plans another sheet with them."""
     uma = page.visitor(Role.UPLOAD)

@@ -418,6 +418,14 @@ def test_a_step_is_ended_by_its_own_server_while_that_lives(
     assert error["code"] == "interrupted"
 
 
+def test_the_step_of_an_upload_that_is_forgotten(site: Office, work: Work) -> None:
+    """A server that starts again after a month ends it, and isn't stopped by it on every page."""
+    for step in ("inspect", "plan", "approve"):
+        assert site.ledger.steps.claim(Step(f"upload:{step}", step, "dana", server=process_id_of(2**22 + 1)))
+    work.reap()
+    assert site.ledger.steps.in_state(StepState.RUNNING) == []
+
+
 def test_servers_on_two_machines(
     environment: dict[str, str], tmp_path: Path, sleeping: Callable[[], subprocess.Popen[bytes]]
 ) -> None:

@@ -244,6 +244,9 @@ def test_refused_deletions(
     assert found.count(("deleted", "")) == len(LEFT) - (found.count(outcome) if outcome else 0)
     assert left is None or len(on_account(sandbox)) == 8 + left
     assert (outcome in found) == (outcome is not None)
+    if left:
+        said = office.run("retry", summary["job"]).stderr
+        assert "1 user who is not in the roster may still be stored (absent.csv)" in said
 
 
 def test_digests_that_are_hidden(office: Program, sandbox: Sandbox, shrunk: Path) -> None:

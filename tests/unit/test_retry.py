@@ -459,3 +459,29 @@ def test_no_row_takes_the_user_of_another_with_its_own_password(
         assert "bob" not in error.value.message + error.value.hint
     else:
         assert checked(ledger, job, said).unused == []
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "cells"),
+    [
+        (  # FreePBX: the user name is the first filled of several columns, and the other one stays
+            f"extension,name,tech,devicetype,secret,account\n101,Ann,pjsip,fixed,{GOOD}a,101\n"
+            f"102,Bob,pjsip,fixed,{GOOD}b,102\n",
+            Options(realm="office", source_format="freepbx"),
+            ({"account": "102"}, {"account": "101"}),
+        ),
+        (  # one row names the realm, the other one has the default
+            f"{HEADER}anna,{GOOD}a,,x\nbob,{GOOD}b,office,x\n",
+            Options(realm="office"),
+            ({"username": "bob"}, {"username": "anna"}),
+        ),
+    ],
+    ids=["several columns", "default realm"],
+)
+def test_exchanged_users_are_found_by_their_names(
+    ledger: Ledger, content: str, options: Options, cells: tuple[Mapping[str, str], Mapping[str, str]]
+) -> None:
+    """Two users are the same if the service would take them so, however their cells differ."""
+    job = imported(ledger, content, options, dict.fromkeys((2, 3), Status.FAILED))
+    with pytest.raises(UsageError, match=r"users of other rows.*bw__row 2; 3$"):
+        checked(ledger, job, dict(zip((2, 3), cells, strict=True)))

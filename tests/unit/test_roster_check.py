@@ -264,6 +264,23 @@ def test_swapped_columns_are_refused() -> None:
     assert len(rows_of(f"user,password\nphone2001a,{GOOD}\nphone2002a,{GOOD}x\n")) == 2
 
 
+def test_a_pbx_knows_its_own_user_names() -> None:
+    """A configuration file can't have swapped columns: numbers as passwords are weak there, not refused."""
+    text = "".join(f"[phone100{n}]\ntype=friend\nsecret=827364510{n}\n" for n in range(1, 4))
+    assert [row.user for row in rows_of(text)] == ["phone1001", "phone1002", "phone1003"]
+
+
+@pytest.mark.parametrize("name", ["user10{:02}", "001565a8c1{:02}", "1{:02}-berlin-lobby"])
+def test_a_series_of_names_is_not_swapped_with_passwords_of_digits(name: str) -> None:
+    """Names in a series are users, unless the numbers beside them are in one, too."""
+    users = [name.format(at) for at in range(4)]
+    digits = ("83749283", "19203847", "55610294", "70031985")
+    assert len(rows_of("user,password\n" + "".join(map("{},{}\n".format, users, digits)))) == 4
+    did = "".join(f"{user},+1415555010{at}\n" for at, user in enumerate(users))
+    assert "seem to be swapped" in refused(f"user,password\n{did}")
+    assert "seem to be swapped" in refused(f"user,password\n{users[0]},{digits[0]}\n")
+
+
 def test_the_same_rules_hold_for_rows_that_come_again() -> None:
     """A row of a file and the same cells from an earlier job are decided alike, for any cells."""
     columns = "user,domain,realm,app_id,note"

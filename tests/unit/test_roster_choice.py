@@ -56,7 +56,7 @@ def test_a_plain_password_beside_a_specific_one_is_refused(plain: str, specific:
     for names in ([plain, specific], [specific, plain]):
         text = f'extension,"{names[0]}","{names[1]}"\n1001,{OTHER}1,{OTHER}2\n'
         said = refused(text)
-        assert f"{specific.strip()} and {plain} could both be the password" in said
+        assert f"{specific.strip()!r} and {plain!r} could both be the password" in said
         assert said.index(
             "--map password='" if " " in specific.strip() else f"--map password={specific.strip()}"
         ) < (said.index(f"--map password={plain}"))
@@ -71,7 +71,7 @@ def test_a_plain_password_beside_a_specific_one_is_refused(plain: str, specific:
 def test_a_plain_user_beside_a_specific_one_is_refused(general: str, specific: str) -> None:
     """A roster with a general and a specific column for the user name is refused, and both are named."""
     said = refused(f"{general},{specific},secret\n1001,x1001,{GOOD}\n")
-    assert f"{specific} and {general} could both be the username" in said
+    assert f"{specific!r} and {general!r} could both be the username" in said
     assert said.index("the likely one") < said.index(f"--map username={general}")
 
 

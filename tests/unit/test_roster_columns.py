@@ -58,7 +58,7 @@ def test_each_column_ends_up_where_it_belongs() -> None:
         ("usernam,password", "did you mean 'usernam'?"),
         ("extension,hash1", "has hash1, but neither hash1b nor passwords"),
         ("extension,hash1b", "has hash1b, but neither hash1 nor passwords"),
-        ("extension,password,secret", "password and secret could both be"),
+        ("extension,password,secret", "'password' and 'secret' could both be"),
         ("user,USER,password", "columns 1 and 2 have the same name"),
         ("user name,user_name,password", "could both be the username"),
     ],

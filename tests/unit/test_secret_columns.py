@@ -116,6 +116,14 @@ def test_columns_whose_names_say_what_they_hold_stay() -> None:
     assert columns_of([f"{GOOD}{at}" for at in range(9)], name="Model") == ("Extension",)
 
 
+@pytest.mark.parametrize("series", ["WS-Ber{:03}", "P{:02}-Sw3a", "Trk{:02}Bln"])
+def test_a_series_stays(series: str) -> None:
+    """Host names, patch panels and trunks that differ in their numbers alone are no passwords."""
+    cells = [series.format(at) for at in range(1, 10)]
+    assert looks_generated(cells[0])
+    assert columns_of(cells) == ("Extension", "Kode")
+
+
 def test_passwords_are_not_generated_beside_an_overlooked_column() -> None:
     """A roster without a password column may have them in one whose name gives nothing away."""
     lines = "".join(f"1{at},{cell}\n" for at, cell in enumerate(generated(12)))

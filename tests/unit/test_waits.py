@@ -338,6 +338,14 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     assert not is_alive("sweep")
 
 
+@pytest.mark.parametrize("process", ["", "x", "0", "-1", "\u0663", "9" * 20, f"{'9' * 5000}.7"])
+def test_an_id_that_is_none_is_no_process(process: str) -> None:
+    """A damaged ledger's id of a process on this machine stops no command and no page."""
+    recorded = f"{platform.node()}:{process}"
+    assert not is_alive(recorded)
+    assert not may_interrupt(recorded)
+
+
 def test_people_are_shown_machine_and_process() -> None:
     """Machine and process are shown without the start time, even if the machine's name has dots."""
     assert shown("desk.example:17.998877") == "process 17 on desk.example"

@@ -53,7 +53,7 @@ def job_unless_file(context: Context, name: str) -> Job | None:
     A file of that name is meant; if it looks like a job's id, it has to be written with its folder, ``./``.
     Raises as ``named_job``.
     """
-    if not _PART(name) or Path(name).exists():
+    if not _PART(name) or os.path.exists(name):  # noqa: PTH110  Path's raises for a long name
         return None
     if name == LATEST or _ID(name) or _matching(context.ledger.jobs.newest(), name):
         return named_job(context, name)
@@ -111,7 +111,7 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     if not name.strip():  # a variable of the shell that isn't set
         return _LISTS
     path = Path(os.path.normpath(Path(name).absolute()))
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110
         likely = _of_path(jobs, ids, path)
     else:
         likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
@@ -119,7 +119,7 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
 
 
 def _of_path(jobs: Jobs, ids: Sequence[str], path: Path) -> list[str]:
-    """Return the jobs whose roster, results or folder of results is at a path."""
+    """Return the jobs whose roster, results or folder of results is at a path that exists."""
     folder = path if path.is_dir() else path.parent
     if (named := folder.name.removeprefix("siproster-")) in ids:
         return [named]

@@ -220,8 +220,17 @@ def _nothing_left(context: Context, parent: Job, *, as_json: bool) -> int:
     rows = plural(parent.rows - skipped, "row is", "rows are")
     others = f", {skipped:,} skipped" if skipped else ""
     echo(f"nothing to run again: {rows} in place{others}; no job was made")
+    summary = report.summary(context.ledger, parent, report.folder_of(parent))
+    leavers = summary["leavers"] or {}
+    if kept := sum(leavers.get(word, 0) for word in (Status.FAILED, Status.UNKNOWN, Status.UNPROCESSED)):
+        users = plural(kept, "user who is", "users who are")
+        echo(
+            f"warning: {users} not in the roster may still be stored (absent.csv); `retry` deletes nobody: "
+            "import the roster again with --absent delete",
+            "yellow",
+        )
     if as_json:
-        print_json(report.summary(context.ledger, parent, report.folder_of(parent)))
+        print_json(summary)
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from worker.errors import UsageError
 from worker.importing.retry import EarlierRows, lost_zeros
 from worker.ledger.codec import open_page
-from worker.model import Row, Status
+from worker.model import Options, Row, Status
 from worker.roster import PASSWORD, fields_of
 
 _SHOWN = 5
@@ -59,7 +59,7 @@ def check(earlier: EarlierRows, path: str) -> Effect:
             continue
         found.known.add(row.line)
         cells = dict(zip(earlier.columns, row.cells, strict=True))
-        before, after = (_user(one, own) for one in (cells, {**cells, **corrected}))
+        before, after = (_user(one, own, earlier.options) for one in (cells, {**cells, **corrected}))
         if after != before and not corrected.get(PASSWORD):
             found.renamed[after] = row.line
         changed = any(corrected.get(column, cell) != cell for column, cell in cells.items())
@@ -93,14 +93,20 @@ def _exchanged(
 ) -> Iterator[int]:
     """Yield the renamed rows whose user was another row's: that one's password lies sealed with that one."""
     for row, _, left_out in _rows(earlier) if renamed else ():
-        line = renamed.get(_user(dict(zip(earlier.columns, row.cells, strict=True)), own))
+        line = renamed.get(_user(dict(zip(earlier.columns, row.cells, strict=True)), own, earlier.options))
         if line not in (None, row.line) and not left_out:
             yield line
 
 
-def _user(cells: Mapping[str, str], own: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return what names a row's user: the cells of its name, domain and realm."""
-    return tuple(cells.get(column, "").strip().casefold() for name in _OWN for column in own[name])
+def _user(cells: Mapping[str, str], own: Mapping[str, Sequence[str]], options: Options) -> tuple[str, ...]:
+    """Return what names a row's user: the cells that its name is made of, its domain and its realm."""
+    names, domains, realms = (
+        [cells.get(column, "").strip().casefold() for column in own[name]] for name in _OWN
+    )
+    if not options.username:  # of several columns, the first that is filled
+        names = [next(filter(None, names), "")]
+    domain, realm = next(filter(None, domains), options.domain), next(filter(None, realms), options.realm)
+    return *names, domain.casefold(), realm.casefold()
 
 
 def _damaged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import signal
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from worker.errors import JobBusy
 from worker.ledger import Ledger, shown
 from worker.model import Job, JobState
 from worker.waits import span
+
+_is_pid = re.compile("[1-9][0-9]{0,8}").fullmatch
 
 
 def _owner(pid: int) -> str:
@@ -44,6 +47,8 @@ def is_alive(worker: str) -> bool:
     if machine != platform.node():
         return True
     pid, _, began = process.partition(".")
+    if not _is_pid(pid):
+        return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -71,7 +76,7 @@ def pid_of(worker: str) -> str:
 def _signalled(worker: str, number: int) -> bool:
     pid = pid_of(worker)
     # Exactly as it would be recorded here: else anybody who can write to the ledger could name any process.
-    if not pid.isdecimal() or int(pid) == 0 or worker != process_id_of(int(pid)):
+    if not _is_pid(pid) or worker != process_id_of(int(pid)):
         return False
     try:
         os.kill(int(pid), number)

@@ -223,8 +223,11 @@ class Rows:
 
 
 def _complete(found: dict[Status, int], rows: int, unconfirmed: int) -> dict[Status, int]:
-    """Return counts by status of so many rows, with those that have no outcome."""
-    found[Status.UNPROCESSED] = rows - sum(found.values()) - unconfirmed
+    """Return counts by status of so many rows, with those that have no outcome.
+
+    ``rows`` is 0, or that of a moment ago, while the roster is being read.
+    """
+    found[Status.UNPROCESSED] = max(0, rows - sum(found.values()) - unconfirmed)
     found[Status.UNKNOWN] = found.get(Status.UNKNOWN, 0) + unconfirmed
     return {status: found[status] for status in Status if found.get(status)}
 

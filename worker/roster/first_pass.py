@@ -215,6 +215,7 @@ class FirstPass:
         names = self._layout.mapping
         if (
             not self._swapped
+            or self._layout.judges_passwords  # a PBX's own file names them itself
             or {"username", "password"} & self._options.map.keys()
             or "username" not in names
         ):

@@ -33,6 +33,8 @@ from worker.roster.workbook import format_of, sheets_of
 
 MASK: Final = "••••"
 """Stands for cells that are not shown."""
+ITS_CELLS: Final = "they look like passwords or digests"
+"""Why cells of a column are not shown whose name gives nothing away."""
 _SAMPLES: Final = 5
 _LONGEST: Final = 60
 """Characters of a sample."""
@@ -228,7 +230,7 @@ class _Columns:
             field_ = used.get(name, "")
             hidden = "" if name in carried else self._why_hidden(at, field_)
             if name in roster.dropped and not hidden:
-                hidden = "they look like passwords or digests"
+                hidden = ITS_CELLS
             samples = _samples([row.cells[carried[name]] for row in page]) if name in carried else ()
             suggested, why = self._suggestion(at)
             if field_:

@@ -248,9 +248,9 @@ class _Deciding:
         ways = [f"--map {field}={shlex.quote(name)}" for name in names]
         if rank_of(field, self.header.given[found[0]]) == 0:
             ways[0] += " (the likely one: the name of the other may mean a web login or a mailbox)"
+        listed, both = " and ".join(map(repr, names)), "both" if len(names) == 2 else "each"
         return UsageError(
-            f"{self.header.place}: {' and '.join(names)} could {'both' if len(names) == 2 else 'each'} be "
-            f"the {field}",
+            f"{self.header.place}: {listed} could {both} be the {field}",
             f"choose one: {' or '.join(ways)}",
         )
 

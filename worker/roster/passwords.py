@@ -215,9 +215,25 @@ def is_name(password: str, user: str, domain: str) -> bool:
 
 
 def look_swapped(users: Collection[str], passwords: Collection[str]) -> bool:
-    """Return whether most user names look like passwords, and most passwords like extensions."""
-    made_up = sum(1 for user in users if _made_up(user))
-    return made_up * 2 > len(users) and sum(1 for one in passwords if _number(one)) * 2 > len(passwords)
+    """Return whether most user names look like passwords, and most passwords like extensions.
+
+    A series of names (``user1001``, MAC addresses of one maker) beside numbers that are none is in order.
+    """
+    made_up = [user for user in users if _made_up(user)]
+    numbers = [one for one in passwords if _number(one)]
+    mostly = len(made_up) * 2 > len(users) and len(numbers) * 2 > len(passwords)
+    return mostly and (_in_series(numbers) or not _in_series(made_up))
+
+
+def _in_series(cells: Collection[str]) -> bool:
+    """Return whether most begin, or most end, as another one does for half their length."""
+    for halves in (
+        Counter(cell[: (len(cell) + 1) // 2] for cell in cells),
+        Counter(cell[len(cell) // 2 :] for cell in cells),
+    ):
+        if sum(count for count in halves.values() if count > 1) * 2 > len(cells):
+            return True
+    return False
 
 
 class Survey:

@@ -45,6 +45,8 @@ _of_passwords = re.compile(r"[!$^~]").search
 _no_name = re.compile(r"(?!.*\.[a-z]{2,4}\Z)[^,:;=@]*={0,2}").fullmatch
 """Match all but an address (MAC, IPv6, mail), a time, a list of settings, or the name of a file or host."""
 _parts = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+").findall
+_digits = re.compile("[0-9]+")
+"""In a series, such as ``WS-Ber001`` and ``WS-Ber002``, all the rest is the same."""
 _is_digest = re.compile("[0-9a-fA-F]{32}").fullmatch
 
 
@@ -78,7 +80,7 @@ class _Column:
     """Cells that equal the row's password, or are a digest."""
     long: int = 0
     generated: set[int] = field(default_factory=set)
-    """Hashes of the cells that look generated."""
+    """Hashes of the cells that look generated, those that differ in their numbers alone counted once."""
 
     def look_at(self, cell: str, password: str) -> None:
         """Count a cell."""
@@ -86,7 +88,7 @@ class _Column:
         if cell == password or _is_digest(cell):
             self.copies += 1
         elif not self.harmless and looks_generated(cell):
-            self.generated.add(hash(cell))
+            self.generated.add(hash(cell if _of_passwords(cell) else _digits.sub("0", cell)))
             self.long += len(cell) >= _LONG
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from worker.ledger import Upload
 from worker.reasons import plural
 from worker.roster.formats import FORMATS, GENERIC
+from worker.roster.inspection import ITS_CELLS
 from worker.web.job_view import known_jobs
 from worker.web.site import Site
 from worker.web.words import sentence
@@ -36,6 +37,8 @@ _CHOICES = {
     "from": (GENERIC, *FORMATS),
 }
 _FLAGS = ("create-realm",)
+_CARRY = "carry."
+"""In front of a column's name: it is copied to the results all the same."""
 _ENCODINGS = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 """Encodings by the names that editors and spreadsheets show."""
 _LOOKED_AT = 20
@@ -73,6 +76,8 @@ class ColumnRow:
     samples: Sequence[str]
     hidden: str
     """Why its cells are not shown; empty: they are."""
+    carry: bool | None
+    """Whether it is copied to the results although its cells look like secrets; None: they don't."""
 
     @property
     def notable(self) -> bool:
@@ -101,11 +106,12 @@ def view_of_columns(site: Site, upload: Upload, facts: Mapping[str, Any]) -> Col
     """Return what is known of an uploaded file. ``facts``: of ``plan --columns --json``."""
     title = facts.get("format", {}).get("title", "")
     columns = [{**one, "why": _short(one["why"], title)} for one in facts.get("columns", [])]
+    described = [_column(one, upload.settings.get("carry", ())) for one in columns]
     formats = [(name, one.title) for name, one in FORMATS.items()]
     return ColumnsView(
         list(_understood(facts)), [sentence(one["text"]) for one in facts.get("warnings", [])],
         facts.get("error"), facts.get("sheets", []), list(_fields(columns, upload.settings)),
-        [_column(one) for one in columns], facts.get("lines", []), upload.settings, formats, _realms(site),
+        described, facts.get("lines", []), upload.settings, formats, _realms(site),
     )  # fmt: skip
 
 
@@ -150,18 +156,18 @@ def _parts(mapped: str) -> tuple[str, str, str]:
 
 def _suggested(columns: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     """Return the column that a field may come from while the file can't be read as it is."""
-    if not any(one["field"] for one in columns):
-        for one in columns:
-            if one["suggested"] == name and one["name"] and not one["decoy"]:
-                return one
+    likely = [one for one in columns if one["suggested"] == name and one["name"] and not one["decoy"]]
+    if len(likely) == 1 and not any(one["field"] for one in columns):  # which of several is what it asks
+        return likely[0]
     return {"name": "", "why": ""}
 
 
-def _column(one: Mapping[str, Any]) -> ColumnRow:
+def _column(one: Mapping[str, Any], carried: Collection[str]) -> ColumnRow:
     used = _FIELDS.get(one["field"], (one["field"], False))[0]
+    carry = one["name"] in carried or (False if one["hidden"] == ITS_CELLS and one["name"] else None)
     kept = "Not copied to the results" if one["secret"] else "Copied to the results"
     return ColumnRow(one["name"] or f"Column {one['position']}", used, kept, sentence(one["why"]),
-                     one["decoy"], one["samples"], one["hidden"])  # fmt: skip
+                     one["decoy"], one["samples"], one["hidden"], carry)  # fmt: skip
 
 
 def _realms(site: Site) -> list[str]:
@@ -178,6 +184,8 @@ def settings_of(form: Mapping[str, str]) -> dict[str, Any]:
     settings |= {name: True for name in _FLAGS if form.get(name)}
     if sheet := form.get("sheet", ""):
         settings["sheet"] = sheet
+    if carried := [name.removeprefix(_CARRY) for name in form if name.startswith(_CARRY)]:
+        settings["carry"] = carried
     chosen = {name: column for name in _FIELDS if (column := form.get(f"map.{name}", ""))}
     if mapped := [f"{name}={column.removeprefix(NO_COLUMN)}" for name, column in chosen.items()]:
         settings["map"] = mapped

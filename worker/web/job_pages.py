@@ -63,10 +63,11 @@ def job_page(request: Request) -> Response:
     if job.saved and job.state is JobState.PLANNING:
         return _saved_plan(request, job)
     step = work.step(f"job:{job.id}")
-    live = _is_live(request, job, step)
+    active = is_active(site.ledger, job)
+    live = active or _is_live(request, job, step)
     job = site.ledger.jobs.get(job.id)  # it may have ended by then, and a page that isn't live shows the end
     summary = report.summary(site.ledger, job, work.folder(job))
-    view, pending = view_of(site.ledger, job, summary), None
+    view, pending = view_of(site.ledger, job, summary, active=active), None
     if step and step.state is StepState.PENDING:
         pending = step
     return render(

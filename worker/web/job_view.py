@@ -72,9 +72,12 @@ def is_active(ledger: Ledger, job: Job) -> bool:
     return job.state.active and not job.saved and bool(holder) and (":" not in holder or is_alive(holder))
 
 
-def view_of(ledger: Ledger, job: Job, summary: Mapping[str, Any]) -> JobView:
-    """Return a job's view. ``summary``: ``report.summary``'s."""
-    active = is_active(ledger, job)
+def view_of(ledger: Ledger, job: Job, summary: Mapping[str, Any], *, active: bool) -> JobView:
+    """Return a job's view. ``summary``: ``report.summary``'s.
+
+    ``active``: whether a process worked on it before it was read. Asked later, the process of a job that ends
+    meanwhile is gone, and the job looks interrupted.
+    """
     state, kind = state_of(job, summary, active=active)
     why_not_pause = _why_not_pause(ledger, job) if active and job.state is not JobState.PLANNING else ""
     return JobView(

@@ -337,8 +337,8 @@ class Work:
         """Record the end of a step's process, and what follows from it."""
         error = end.error
         if step.subject.startswith("upload:"):
-            upload = self._ledger.uploads.get(step.subject.removeprefix("upload:"))
             if step.step == "plan" and not error:
+                upload = self._ledger.uploads.get(step.subject.removeprefix("upload:"))
                 error = None if upload.plan else _changed_meanwhile()
                 self._forget_plans(upload, upload.plan)
             if step.step == "approve":
