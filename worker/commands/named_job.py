@@ -111,7 +111,7 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
     if not name.strip():  # a variable of the shell that isn't set
         return _LISTS
     path = Path(os.path.normpath(Path(name).absolute()))
-    if os.path.exists(path):  # noqa: PTH110
+    if os.path.exists(path):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         likely = _of_path(jobs, ids, path)
     else:
         likely = [one for one in ids if name in one] or get_close_matches(name, [LATEST, *ids], 1, _ALIKE)
@@ -119,8 +119,8 @@ def _near(jobs: Jobs, ids: Sequence[str], name: str) -> str:
 
 
 def _of_path(jobs: Jobs, ids: Sequence[str], path: Path) -> list[str]:
-    """Return the jobs whose roster, results or folder of results is at a path that exists."""
-    folder = path if path.is_dir() else path.parent
+    """Return the jobs whose roster, results or folder of results is at a path."""
+    folder = path if os.path.isdir(path) else path.parent  # noqa: PTH112
     if (named := folder.name.removeprefix("siproster-")) in ids:
         return [named]
     results = (str(path), str(folder))
