@@ -97,8 +97,11 @@ def _upload_entry(upload: Upload) -> Entry:
 
 
 def _job_entry(ledger: Ledger, job: Job) -> Entry:
+    active = is_active(ledger, job)
+    if job.state.active and not active:
+        job = ledger.jobs.get(job.id)  # it may have ended since the list was read, and is not interrupted then
     summary = report.summary(ledger, job, report.folder_of(job))
-    state, kind = state_of(job, summary, active=is_active(ledger, job))
+    state, kind = state_of(job, summary, active=active)
     planned = bool(job.saved)
     return Entry(
         f"/jobs/{job.id}", job.roster, job.id, state, kind, job.started or job.created, job.operator,
