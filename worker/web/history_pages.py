@@ -99,7 +99,7 @@ def _upload_entry(upload: Upload) -> Entry:
 def _job_entry(ledger: Ledger, job: Job) -> Entry:
     active = is_active(ledger, job)
     if job.state.active and not active:
-        job = ledger.jobs.get(job.id)  # it may have ended since the list was read, and is not interrupted then
+        job = ledger.jobs.get(job.id)  # it may have ended since the list was read
     summary = report.summary(ledger, job, report.folder_of(job))
     state, kind = state_of(job, summary, active=active)
     planned = bool(job.saved)
