@@ -186,7 +186,25 @@ def test_two_people(
     uma.tab.check_accessible()
     for visitor, name in ((uma, "uma"), (abel, "abel"), (zoe, "zoe")):
         visitor.sign_in(office.tokens[name])
-    uma.upload(rosters.dirty(tmp_path / "staff.csv"))
+    job = approve_with_four_eyes(office, (uma, abel, zoe), rosters.dirty(tmp_path / "staff.csv"))
+    undo_with_four_eyes((uma, abel, zoe), job)
+    secret = see_only_what_is_ones_own(office, (uma, zoe), tmp_path)
+    abel.open(f"/jobs/{secret}")
+    sandbox.knobs(unavailable={"probability": 1.0, "method": "POST"})
+    abel.approve()
+    zoe.open(f"/jobs/{abel.job_id}")
+    # A live page ends with its reader's session.
+    assert office.program.run("people", "remove", "abel", "--yes").code == 0
+    expect(abel.page.get_by_label("Your token")).to_be_visible()
+    sandbox.knobs(unavailable=None)
+    zoe.result()
+    zoe.sees("All 12 users are in place")
+
+
+def approve_with_four_eyes(office: Office, people: tuple[Visitor, Visitor, Visitor], roster: Path) -> str:
+    """One uploads, the second corrects, so that only the third can approve; return the job."""
+    uma, abel, zoe = people
+    uma.upload(roster)
     uma.plan()
     expect(
         uma.page.get_by_text("Your role is upload, so somebody else has to approve it: abel or zoe.")
@@ -217,6 +235,12 @@ def test_two_people(
     job = zoe.job_id
     assert office.job(job)["counts"] == {"created": 4, "invalid": 2}
     assert office.job(job)["operator"] == "zoe (page)"
+    return job
+
+
+def undo_with_four_eyes(people: tuple[Visitor, Visitor, Visitor], job: str) -> None:
+    """The third asks for the undo, which only the second can approve, who sees what it does."""
+    uma, abel, zoe = people
     zoe.click("Undo…")
     zoe.click("Undo this job")
     zoe.sees("Waiting for another person's approval")
@@ -229,29 +253,24 @@ def test_two_people(
     abel.click("Approve")
     abel.result()
     abel.sees("This job was undone")
-    # Those who only upload don't see what is of others, nor jobs of the shell.
+
+
+def see_only_what_is_ones_own(office: Office, people: tuple[Visitor, Visitor], tmp_path: Path) -> str:
+    """Those who only upload don't see what is of others, nor jobs of the shell; return one of those."""
+    uma, zoe = people
     zoe.upload(rosters.clean(tmp_path / "secret.csv"))
     uma.open(zoe.page.url.removeprefix(office.url))
     uma.sees("There is no upload")
     rosters.clean(office.program.work / "secret.csv")
     assert office.program.run("plan", "secret.csv", "--save").code == 0
-    secret = office.program.run("jobs", "--json").json[0]["job"]
+    secret: str = office.program.run("jobs", "--json").json[0]["job"]
     uma.open(f"/jobs/{secret}")
     uma.sees("There is no job")
     uma.upload(rosters.clean(tmp_path / "mine.csv"))
     uma.open("/jobs")
     expect(uma.page.get_by_role("row")).to_have_count(3)
     expect(uma.page.get_by_text("secret.csv")).to_have_count(0)
-    abel.open(f"/jobs/{secret}")
-    sandbox.knobs(unavailable={"probability": 1.0, "method": "POST"})
-    abel.approve()
-    zoe.open(f"/jobs/{abel.job_id}")
-    # A live page ends with its reader's session.
-    assert office.program.run("people", "remove", "abel", "--yes").code == 0
-    expect(abel.page.get_by_label("Your token")).to_be_visible()
-    sandbox.knobs(unavailable=None)
-    zoe.result()
-    zoe.sees("All 12 users are in place")
+    return secret
 
 
 def test_the_server_is_killed_between_all_steps(visitor: Visitor, sandbox: Sandbox, tmp_path: Path) -> None:
